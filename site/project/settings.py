@@ -122,7 +122,9 @@ def _embedded_database() -> dict[str, Any]:
     }
 
 
-DEBUG = _flag("DEBUG", default=False)
+# Tools that load these settings by themselves, without manage.py, run in somebody's checkout and never serve anybody.
+_TESTING = "pytest" in sys.modules
+DEBUG = _flag("DEBUG", default=_TESTING or "mypy" in sys.modules)
 SECRET_KEY = _secret_key()
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ALLOWED_HOSTS = _list("ALLOWED_HOSTS", _LOOPBACK)
@@ -228,7 +230,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_ROOT = BASE_DIR / "media"
 
 # A manifest exists after collectstatic only, which neither development nor a test run wants to wait for.
-_MANIFEST = not DEBUG and "pytest" not in sys.modules
+_MANIFEST = not DEBUG and not _TESTING
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from project.embedded.places import EmbeddedPostgresError, Places, open_to_all, own_folder
 
@@ -38,7 +39,7 @@ class Programs:
     def run(self, name: str, *arguments: str | Path, check: bool = True, stdin: str = "") -> tuple[int, str]:
         """Run one program to its end; its exit code and everything it said."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_", "LANG"))}
-        identity = {}
+        identity: dict[str, Any] = {}
         if self.account:
             identity = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
         # Files, not pipes: the server inherits them, and a pipe that the server holds is never at its end.
@@ -49,7 +50,7 @@ class Programs:
                 done = subprocess.run(  # noqa: S603 - programs of our own choosing
                     [str(self.folder / name), *map(str, arguments)],
                     stdin=told, stdout=said, stderr=said, check=False, timeout=120, cwd="/", start_new_session=True,
-                    env=environment | {"LC_ALL": "C"}, **identity,  # type: ignore[arg-type]
+                    env=environment | {"LC_ALL": "C"}, **identity,
                 )  # fmt: skip
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise EmbeddedPostgresError(f"{self.folder / name} can't be run: {error}; {ADVICE}") from None
@@ -98,7 +99,7 @@ def _candidates(chosen: str) -> Iterator[tuple[str, Path]]:
 
 def _version(folder: Path) -> str:
     try:
-        command = [folder / "postgres", "--version"]
+        command = [str(folder / "postgres"), "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - as above
     except OSError as error:
         raise EmbeddedPostgresError(f"{folder / 'postgres'} can't be run ({error.strerror}): {ADVICE}") from None

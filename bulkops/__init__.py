@@ -1,0 +1,42 @@
+"""bulkops: long loops over many items, run as jobs. The names that authors and host projects import.
+
+Imports no models, so that it can be imported before Django's apps are loaded; `submit` and `accepted` load late.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkops.exceptions import ActiveJobExists, BulkopsError, InDoubt, InvalidItems, InvalidParams, NotPermitted
+from bulkops.operation import Context, Operation
+from bulkops.registry import register
+
+if TYPE_CHECKING:
+    from bulkops.services import submit
+    from bulkops.web.responses import accepted
+
+__all__ = [
+    "ActiveJobExists",
+    "BulkopsError",
+    "Context",
+    "InDoubt",
+    "InvalidItems",
+    "InvalidParams",
+    "NotPermitted",
+    "Operation",
+    "accepted",
+    "register",
+    "submit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "submit":
+        from bulkops.services import submit
+
+        return submit
+    if name == "accepted":
+        from bulkops.web.responses import accepted
+
+        return accepted
+    raise AttributeError(f"module 'bulkops' has no attribute {name!r}")

@@ -1,0 +1,96 @@
+"""The settings of bulkops: `settings.BULKOPS` read into one frozen dataclass, with units and defaults.
+
+No other module of bulkops reads Django's settings for a behaviour of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conf:
+    """Every setting with its unit in its name; change one with `BULKOPS = {"slice_seconds": 2}`."""
+
+    chunk_items: int = 1_000
+    """Items of one chunk at most; a chunk is what one worker holds and what its progress row counts."""
+    chunk_bytes: int = 1_000_000
+    """A chunk ends early where its items are larger than this together, before compression."""
+    slice_seconds: float = 3.0
+    """How long a worker stays with one job before the others get their turn."""
+    first_slice_head_start_seconds: float = 60.0
+    """A job's first slice goes before further slices that have waited for less than this."""
+    lock_timeout_seconds: float = 5.0
+    """How long a submission or a control action waits for a row lock."""
+
+    cluster_renew_seconds: float = 2.0
+    """How often a cluster's leader says that it lives, rescues and looks for due work."""
+    cluster_alive_seconds: float = 10.0
+    """How long one such sign of life counts; a host lost is noticed after this."""
+    turn_grace_seconds: float = 2.0
+    """How long a due turn whose message is gone may wait before it is sent again."""
+    no_worker_seconds: float = 60.0
+    """With no cluster alive for this long, page and API refuse new jobs."""
+    workers: int = 2
+    """Worker processes of one cluster, unless `qcluster --workers` says otherwise."""
+    listen_fallback_seconds: float = 1.0
+    """A worker looks into the queue this often even when no notification came."""
+
+    item_bytes: int = 64 * 1024
+    """Size of one item as JSON."""
+    result_bytes: int = 64 * 1024
+    """Size of one item's result as JSON; longer ones are cut and say so."""
+    message_chars: int = 2_000
+    """Length of an error text or a progress message; longer ones are cut and say so."""
+    message_every_seconds: float = 1.0
+    """`context.message` is written at most this often."""
+    body_bytes: int = 10 * 1024 * 1024
+    """Size of items typed, pasted or sent as JSON."""
+    body_items: int = 100_000
+    """Number of items typed, pasted or sent as JSON."""
+    file_bytes: int = 100 * 1024 * 1024
+    """Size of an uploaded file."""
+    file_items: int = 1_000_000
+    """Number of rows of an uploaded file."""
+    validated_in_request: int = 10_000
+    """Up to so many items are validated in the request; more are validated while preparing."""
+    bad_items_named: int = 100
+    """How many invalid items an error message names."""
+    preview_items: int = 5
+    """Rows shown before a job is started."""
+
+    transient_attempts: int = 5
+    """How often an item is run again after a deadlock or a serialization failure."""
+    idempotency_hours: float = 24.0
+    """How long an idempotency key is remembered."""
+    poll_seconds: float = 1.0
+    """How often the card asks for news while a job is active."""
+    poll_paused_seconds: float = 5.0
+    """How often it asks while the job is paused."""
+
+
+def _read() -> Conf:
+    given = getattr(settings, "BULKOPS", {})
+    unknown = set(given) - {field.name for field in fields(Conf)}
+    if unknown:
+        raise ImproperlyConfigured(f"BULKOPS has unknown settings: {', '.join(sorted(unknown))}")
+    return Conf(**given)
+
+
+@lru_cache(maxsize=1)
+def conf() -> Conf:
+    """The settings in force; read once, and again when a test overrides them."""
+    return _read()
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == "BULKOPS":
+        conf.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,176 @@
+"""Every error that bulkops raises on purpose; the docstring of a class is its default message.
+
+`code` is the stable name that faces show to programs; attributes carry the data a face needs to answer well.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bulkops.models import Job
+
+
+class BulkopsError(Exception):
+    """Something went wrong in bulkops."""
+
+    code = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.cleandoc(self.__doc__ or "").splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+# -- raised at start-up, for authors of operations
+
+
+class OperationMisdeclared(BulkopsError):
+    """An operation is declared wrongly."""
+
+    code = "operation-misdeclared"
+
+
+class OperationAlreadyRegistered(OperationMisdeclared):
+    """Another operation has this name already."""
+
+    code = "operation-already-registered"
+
+
+# -- raised by submit
+
+
+class UnknownOperation(BulkopsError):
+    """There is no such operation."""
+
+    code = "unknown-operation"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no operation called “{name}”.")
+        self.name = name
+
+
+class NotPermitted(BulkopsError):
+    """You may not do this."""
+
+    code = "permission-denied"
+
+
+class InvalidSubmission(BulkopsError):
+    """The submission is not valid."""
+
+    code = "validation"
+
+
+class InvalidParams(InvalidSubmission):
+    """The parameters are not valid."""
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        super().__init__("; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items()))
+        self.errors = {name: list(texts) for name, texts in errors.items()}
+
+
+class InvalidItems(InvalidSubmission):
+    """The items are not valid.
+
+    `errors` lists (position or None, field or None, text), at most the first hundred.
+    """
+
+    def __init__(self, message: str, errors: Sequence[tuple[int | None, str | None, str]] = ()) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
+
+
+class InputError(InvalidItems):
+    """The input cannot be read as items: wrong encoding, a ragged row, a missing column."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(f"Line {line}: {message}" if line else message)
+        self.line = line
+
+
+class InputTooLarge(InvalidItems):
+    """The input is larger than the limit."""
+
+    code = "too-large"
+
+
+class ActiveJobExists(BulkopsError):
+    """You already have an active job."""
+
+    code = "active-job-exists"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+
+class IdempotencyKeyReused(BulkopsError):
+    """This idempotency key was used for a different submission."""
+
+    code = "idempotency-key-reused"
+
+
+class InvalidIdempotencyKey(BulkopsError):
+    """An idempotency key is 1 to 255 visible characters."""
+
+    code = "invalid-idempotency-key"
+
+
+class SubmissionBusy(BulkopsError):
+    """Another submission of yours is being recorded; try again in a moment."""
+
+    code = "idempotency-key-in-flight"
+
+
+# -- raised by control
+
+
+class NotAllowedNow(BulkopsError):
+    """The job's state does not allow this now."""
+
+    code = "not-allowed-now"
+
+    def __init__(self, message: str | None = None, job: Job | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+# -- raised inside a worker
+
+
+class FenceLost(BulkopsError):
+    """Somebody else has this chunk; leave quietly."""
+
+    code = "fence-lost"
+
+
+class ItemSkipped(BulkopsError):
+    """The operation skipped this item."""
+
+    code = "skipped"
+
+
+class InDoubt(BulkopsError):
+    """The effect may or may not have happened; a person decides.
+
+    Raised by authors for an unclear answer of another system.
+    """
+
+    code = "in-doubt"
+
+
+class ItemTransactionBroken(BulkopsError):
+    """The operation ended the item's transaction by itself."""
+
+    code = "transaction-broken"
+
+
+def plain(errors: Any) -> dict[str, list[str]]:
+    """A form's errors as plain text lists, for messages and JSON."""
+    return {name: [str(text) for text in texts] for name, texts in errors.items()}

@@ -1,0 +1,118 @@
+"""Who holds what of a job: taking back what a dead holder held, sending turns, settling a job in which nothing is held.
+
+Everything here runs in a transaction whose caller has locked the job (lock order: user, job, turn, chunk).
+Used by the engine, which holds and lets go, and by services, which must not wait for a worker that is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import F, Min, Q, QuerySet
+
+from bulkops import dispatch, events, transitions
+from bulkops.clock import ClockTimestamp, database_now
+from bulkops.models import Chunk, Cluster, Job, Outcome, Turn
+from bulkops.states import STOPPING, EventKind, JobState, OutcomeState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def alive_clusters() -> QuerySet[Cluster]:
+    """Clusters whose leader gave a sign of life in time, by the database's clock."""
+    return Cluster.objects.filter(alive_until__gt=ClockTimestamp())
+
+
+def held_by_dead() -> Q:
+    """Condition on a turn or chunk: its holder is no living cluster."""
+    return Q(holder__isnull=False) & ~Q(holder__in=alive_clusters())
+
+
+def take_back(job: Job, condition: Q) -> bool:
+    """Free the turns and chunks of the job that match, and say whether there were any.
+
+    Raises the epoch of each chunk, so that a holder which is only frozen finds its fence lost, and the `seq` of each
+    turn, so that it cannot hand on.
+    """
+    turns = Turn.objects.filter(condition, job=job).update(
+        seq=F("seq") + 1, holder=None, worker=None, message_id=None, due=ClockTimestamp()
+    )
+    chunks = Chunk.objects.filter(condition, job=job).update(epoch=F("epoch") + 1, holder=None, worker=None)
+    if turns or chunks:
+        events.record(job, EventKind.RESCUED, detail=f"{chunks} chunks and {turns} turns taken back")
+    return bool(turns or chunks)
+
+
+def any_held(job: Job) -> bool:
+    """Whether a worker has a turn or a chunk of the job in hand, dead or alive."""
+    return (
+        Turn.objects.filter(job=job, holder__isnull=False).exists()
+        or Chunk.objects.filter(job=job, holder__isnull=False).exists()
+    )
+
+
+def unfinished(job: Job) -> QuerySet[Chunk]:
+    """Chunks that still have an item to process or to try again."""
+    return Chunk.objects.filter(job=job, finished=False)
+
+
+def next_due(job: Job) -> datetime | None:
+    """When the next unheld chunk has work: now where one has untried items, else its first deferred item's time.
+
+    None if every unfinished chunk is in somebody's hand.
+    """
+    free = unfinished(job).filter(holder__isnull=True, stop=False)
+    if free.filter(cursor__lt=F("size")).exists():
+        return database_now()
+    return free.aggregate(first=Min("due"))["first"]
+
+
+def refresh_chunk_due(chunk: Chunk) -> None:
+    """Note on the chunk when its first deferred item comes round."""
+    first = Outcome.objects.filter(
+        job_id=chunk.job_id,
+        state=OutcomeState.DEFERRED,
+        position__gte=chunk.start,
+        position__lt=chunk.start + chunk.size,
+    ).aggregate(first=Min("due"))["first"]
+    Chunk.objects.filter(pk=chunk.pk).update(due=first)
+
+
+def send_turns(job: Job, *, first: bool = False) -> None:
+    """Queue every turn that nobody holds and that has no message; for a new job, a resumed one, or a rescued one."""
+    wanted = 1 if job.state == JobState.PREPARING else job.parallelism
+    for turn in Turn.objects.filter(job=job, number__lt=wanted, holder__isnull=True, message_id__isnull=True):
+        dispatch.send(job, turn, first=first)
+
+
+def withdraw_turns(job: Job) -> None:
+    """Take the job's waiting messages out of the queue; its turns have nothing to do for now."""
+    waiting = Turn.objects.filter(job=job, holder__isnull=True)
+    dispatch.withdraw([pk for pk in waiting.values_list("message_id", flat=True) if pk is not None])
+    waiting.update(seq=F("seq") + 1, due=None, message_id=None)
+
+
+def ask_to_stop(job: Job, *, stop: bool = True) -> None:
+    """Set or clear the flag which each item's commit returns to its worker; no fence is touched."""
+    unfinished(job).update(stop=stop)
+
+
+def is_complete(job: Job) -> bool:
+    """Whether every item of the job was tried; always asked in a statement after the one that locked the job,
+
+    since in one statement the workers of two last chunks can each miss the other's end.
+    """
+    return job.total is not None and not unfinished(job).exists()
+
+
+def settle_stop(job: Job) -> bool:
+    """Make a pause or a cancel that was asked come true, if nothing is held and an item is left; say whether it did.
+
+    A complete job is left to a worker, because finishing it runs the author's code: the last item won the race.
+    """
+    if job.state not in STOPPING or any_held(job) or is_complete(job):
+        return False
+    withdraw_turns(job)
+    transitions.move(job, JobState.CANCELLED if job.state == JobState.CANCELLING else JobState.PAUSED)
+    return True

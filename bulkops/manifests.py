@@ -1,0 +1,108 @@
+"""Items as they are stored: one compressed, immutable row per chunk.
+
+The payload is zlib over JSON: `{"values": [...]}`, or for dicts of the same keys `{"columns": [...], "rows": [[...]]}`
+so that column names are written once. A million items are a thousand rows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
+
+from bulkops.conf import conf
+from bulkops.exceptions import InvalidItems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from uuid import UUID
+
+COPY_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One chunk's items, ready to be stored."""
+
+    number: int
+    start: int
+    size: int
+    payload: bytes
+
+
+def _encode(items: list[Any]) -> bytes:
+    columns = list(items[0]) if isinstance(items[0], dict) else None
+    if columns is not None and all(isinstance(item, dict) and list(item) == columns for item in items):
+        content: Any = {"columns": columns, "rows": [list(item.values()) for item in items]}
+    else:
+        content = {"values": items}
+    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), level=3)
+
+
+def decode(payload: bytes | memoryview) -> list[Any]:
+    """The items of a stored chunk, in order."""
+    content = json.loads(zlib.decompress(payload))
+    if "columns" in content:
+        columns = content["columns"]
+        return [dict(zip(columns, row, strict=True)) for row in content["rows"]]
+    return content["values"]
+
+
+def _measure(position: int, item: Any) -> int:
+    try:
+        size = len(json.dumps(item, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidItems(
+            f"Item {position} cannot be stored as JSON.", [(position, None, "cannot be stored as JSON")]
+        ) from None
+    if size > conf().item_bytes:
+        text = f"is larger than {conf().item_bytes:,} bytes"
+        raise InvalidItems(f"Item {position} {text}.", [(position, None, text)])
+    return size
+
+
+def pack(items: Iterable[Any], *, number: int = 0, start: int = 0) -> Iterator[Packed]:
+    """Cut items into chunks. Raises InvalidItems for one that is no strict JSON, or too large."""
+    chunk: list[Any] = []
+    weight = 0
+    for position, item in enumerate(items, start):
+        size = _measure(position, item)
+        if chunk and (len(chunk) == conf().chunk_items or weight + size > conf().chunk_bytes):
+            yield Packed(number, start, len(chunk), _encode(chunk))
+            number, start, chunk, weight = number + 1, start + len(chunk), [], 0
+        chunk.append(item)
+        weight += size
+    if chunk:
+        yield Packed(number, start, len(chunk), _encode(chunk))
+
+
+def store(job_id: UUID, packed: Iterable[Packed]) -> None:
+    """Insert chunks with their manifests by COPY, in the caller's transaction.
+
+    Two COPYs of a few MB at a time: a million items go in within a second or two, where a row per item takes eleven.
+    """
+    chunks, manifests = io.StringIO(), io.StringIO()
+    for one in packed:
+        chunks.write(f"{job_id}\t{one.number}\t{one.start}\t{one.size}\t0\t0\t0\t0\t0\t0\t0\tf\tf\n")
+        manifests.write(f"{job_id}\t{one.number}\t\\\\x{one.payload.hex()}\n")
+        if manifests.tell() > COPY_BYTES:
+            _copy(chunks, manifests)
+            chunks, manifests = io.StringIO(), io.StringIO()
+    if manifests.tell():
+        _copy(chunks, manifests)
+
+
+def _copy(chunks: io.StringIO, manifests: io.StringIO) -> None:
+    with connection.cursor() as cursor:
+        chunks.seek(0)
+        cursor.copy_expert(
+            "COPY bulkops_chunk (job_id, number, start, size, cursor, succeeded, skipped, failed, in_doubt, deferred,"
+            " epoch, stop, finished) FROM STDIN",
+            chunks,
+        )
+        manifests.seek(0)
+        cursor.copy_expert("COPY bulkops_manifest (job_id, number, payload) FROM STDIN", manifests)

@@ -1,0 +1,234 @@
+"""The tables, which are the truth: fields, constraints and indexes, each with the query it serves. No workflow.
+
+Rows that every item touches are narrow, and no index covers a column that an item changes, so that PostgreSQL can
+update them in place (HOT). Beyond its key an outcome is indexed only where it did not succeed.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from bulkops.idempotency import IdempotencyKey
+from bulkops.querysets import JobQuerySet
+from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
+
+__all__ = ["Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
+
+
+class Cluster(models.Model):
+    """A worker cluster: its leader renews this row, and whoever the row calls dead holds nothing any more."""
+
+    name = models.CharField(max_length=200)
+    started_at = models.DateTimeField(default=timezone.now)
+    alive_until = models.DateTimeField(help_text="By the database's clock_timestamp().")
+    workers = models.PositiveIntegerField(default=0)
+    queues = ArrayField(models.CharField(max_length=100), default=list)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Job(models.Model):
+    """One run of an operation, owned by a user."""
+
+    State = JobState
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    operation = models.CharField(max_length=100)
+    # An audit trail outlives its people: deactivate a user rather than deleting one who has jobs.
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="bulkops_jobs")
+    name = models.CharField(max_length=200, blank=True)
+    tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    input_name = models.CharField(max_length=255, blank=True)
+
+    state = models.CharField(max_length=25, choices=JobState.choices)
+    slot = models.CharField(max_length=100, null=True, unique=True, editable=False)  # noqa: DJ001 - NULLs never collide
+    params = models.JSONField(default=dict, blank=True)
+    total = models.PositiveIntegerField(null=True)
+    limit = models.PositiveIntegerField(null=True, blank=True)
+    parallelism = models.PositiveSmallIntegerField(default=1)
+    queue = models.CharField(max_length=100, default="default")
+
+    collects = models.BooleanField(default=False, help_text="The operation finds its items itself.")
+    prepare_epoch = models.PositiveIntegerField(default=0)
+    prepared = models.PositiveIntegerField(default=0, help_text="Items collected or checked so far.")
+
+    message = models.TextField(blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    error_code = models.CharField(max_length=100, blank=True)
+    cancel_reason = models.TextField(blank=True)
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
+    retry_count = models.PositiveIntegerField(default=0)
+
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = JobQuerySet.as_manager()
+
+    replayed = False
+    """Set by `submit` where an idempotency key named a job that was there already."""
+
+    class Meta:
+        ordering = ("-created_at", "pk")
+        indexes = (
+            models.Index(fields=["owner", "-created_at"], name="bulkops_job_history"),
+            models.Index(fields=["-created_at"], name="bulkops_job_newest"),
+            # Rescue and the queue look at active jobs only; ended ones pile up for ever.
+            models.Index(fields=["state"], name="bulkops_job_active", condition=Q(state__in=sorted(ACTIVE))),
+        )
+        constraints = (
+            # A dead job never keeps the slot, an active one never loses it.
+            models.CheckConstraint(
+                name="bulkops_slot_while_active",
+                condition=(Q(state__in=sorted(ACTIVE)) & Q(slot__isnull=False))
+                | (~Q(state__in=sorted(ACTIVE)) & Q(slot__isnull=True)),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name or self.operation} ({self.pk})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("bulkops:job", args=[self.pk])
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+
+class Turn(models.Model):
+    """A job's right to one worker."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="turns")
+    number = models.PositiveSmallIntegerField()
+    seq = models.PositiveIntegerField(default=0, help_text="Raised at every use, so that a doubled message is inert.")
+    due = models.DateTimeField(null=True, help_text="Not before; NULL: nothing to do for it.")
+    message_id = models.BigIntegerField(null=True, help_text="The queue's row that carries it.")
+    holder = models.ForeignKey(Cluster, on_delete=models.SET_NULL, null=True, db_index=False, related_name="+")
+    worker = models.PositiveIntegerField(null=True, help_text="Number of the worker within its cluster.")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["job", "number"], name="bulkops_turn_once"),)
+        indexes = (
+            models.Index(fields=["due"], name="bulkops_turn_due", condition=Q(due__isnull=False)),
+            models.Index(fields=["holder"], name="bulkops_turn_held", condition=Q(holder__isnull=False)),
+        )
+
+    def __str__(self) -> str:
+        return f"turn {self.number} of {self.job_id}"
+
+
+class Chunk(models.Model):
+    """A contiguous range of a job's items with its cursor, counters and fence; the row that every item moves."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks", db_index=False)
+    number = models.PositiveIntegerField()
+    start = models.PositiveIntegerField(help_text="Position of its first item.")
+    size = models.PositiveIntegerField()
+    cursor = models.PositiveIntegerField(default=0, help_text="Items tried so far.")
+    succeeded = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    in_doubt = models.PositiveIntegerField(default=0)
+    deferred = models.PositiveIntegerField(default=0)
+    epoch = models.PositiveIntegerField(default=0, help_text="Fence: each claim and each rescue raises it.")
+    stop = models.BooleanField(default=False, help_text="Pause or cancel was asked.")
+    finished = models.BooleanField(default=False)
+    holder = models.ForeignKey(Cluster, on_delete=models.SET_NULL, null=True, db_index=False, related_name="+")
+    worker = models.PositiveIntegerField(null=True)
+    due = models.DateTimeField(null=True, help_text="When its first deferred item comes round.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["job", "number"], name="bulkops_chunk_once"),
+            models.CheckConstraint(name="bulkops_chunk_cursor_inside", condition=Q(cursor__lte=models.F("size"))),
+            models.CheckConstraint(
+                name="bulkops_chunk_counts_add_up",
+                condition=Q(
+                    cursor=models.F("succeeded")
+                    + models.F("skipped")
+                    + models.F("failed")
+                    + models.F("in_doubt")
+                    + models.F("deferred")
+                ),
+            ),
+        )
+        # `finished` changes once in a chunk's life; an index over the cursor would cost every item its HOT update.
+        indexes = (models.Index(fields=["job", "number"], name="bulkops_chunk_open", condition=Q(finished=False)),)
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of {self.job_id}"
+
+
+class Manifest(models.Model):
+    """The items of one chunk, immutable and compressed (see manifests.py for the format)."""
+
+    pk = models.CompositePrimaryKey("job_id", "number")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_index=False)
+    number = models.PositiveIntegerField(help_text="The chunk's number.")
+    payload = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"items of chunk {self.number} of {self.job_id}"
+
+
+class Outcome(models.Model):
+    """What became of one item: the ledger."""
+
+    pk = models.CompositePrimaryKey("job_id", "position")
+    # No constraint in the database: its check would lock the job's row once per item.
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="outcomes", db_index=False, db_constraint=False
+    )
+    position = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=OutcomeState.choices)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    error_code = models.CharField(max_length=100, blank=True, db_default="")
+    message = models.TextField(blank=True, db_default="")
+    result = models.JSONField(null=True)
+    finished_at = models.DateTimeField()
+    due = models.DateTimeField(null=True, help_text="Of a deferred item: not before.")
+
+    class Meta:
+        # The lists of failed, skipped, in-doubt and deferred items; the many that succeeded cost nothing here.
+        indexes = (
+            models.Index(
+                fields=["job", "state", "position"],
+                name="bulkops_outcome_notable",
+                condition=~Q(state=OutcomeState.SUCCEEDED),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"item {self.position} of {self.job_id}: {self.state}"
+
+
+class Event(models.Model):
+    """A line of a job's audit trail."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events", db_index=False)
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=30, choices=EventKind.choices)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    from_state = models.CharField(max_length=25, blank=True)
+    to_state = models.CharField(max_length=25, blank=True)
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("pk",)
+        indexes = (models.Index(fields=["job", "id"], name="bulkops_event_of_job"),)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind} {self.from_state} {self.to_state}".strip()

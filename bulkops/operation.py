@@ -1,0 +1,201 @@
+"""The contract an author of an operation fulfils, and the context that `process` is given.
+
+An operation knows nothing of jobs, chunks or workers. Each class attribute below says its unit and default.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+
+from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, OperationMisdeclared, plain
+from bulkops.storable import has_nul
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from uuid import UUID
+
+NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+class Context:
+    """What `process` may know and say about the item in hand."""
+
+    def __init__(
+        self,
+        *,
+        job_id: UUID,
+        position: int,
+        attempt: int,
+        root_job_id: UUID,
+        root_position: int,
+        say: Callable[[str], None],
+        stop_asked: Callable[[], bool],
+    ) -> None:
+        self.job_id = job_id
+        self.position = position
+        """The item's place in its job, from 0."""
+        self.attempt = attempt
+        """1 at the first try."""
+        self.key = f"{root_job_id}:{root_position}"
+        """Stays the same over attempts, crashes and child jobs: hand it to other systems as idempotency key."""
+        self._say = say
+        self._stop_asked = stop_asked
+
+    def skip(self, reason: str) -> NoReturn:
+        """End this item as skipped, with the reason. What it wrote is rolled back."""
+        raise ItemSkipped(reason)
+
+    def message(self, text: str) -> None:
+        """Show a text on the job's card; written at most once a second, so call it as often as you like."""
+        self._say(text)
+
+    def should_stop(self) -> bool:
+        """True when the job was asked to stop or the worker is shutting down; for items that take long."""
+        return self._stop_asked()
+
+
+class Operation:
+    """One kind of work over many items. Subclass it, fill in `process`, and put `@register` above it."""
+
+    name: ClassVar[str] = ""
+    """Lower-case words joined by hyphens; stored with each job, part of its addresses."""
+    permission: ClassVar[str | None] = None
+    """"app.codename" that the owner must hold, at submit and at every slice; None: everyone who is logged in."""
+    transactional: ClassVar[bool] = True
+    """True: `process` runs inside the item's transaction and what it writes commits with the progress.
+    False: it runs outside any transaction (for slow calls to other systems), then its outcome is committed."""
+    max_attempts: ClassVar[int] = 3
+    """How often an item is tried when it raises one of `retry_on`."""
+    retry_on: ClassVar[tuple[type[Exception], ...]] = ()
+    """Exceptions that are worth another attempt; all others fail the item at once."""
+    backoff_seconds: ClassVar[tuple[float, float]] = (2.0, 300.0)
+    """Wait before the second attempt, doubling up to the second figure, give or take a quarter."""
+    parallelism: ClassVar[int] = 1
+    """The most workers a submitter may ask for."""
+    queue: ClassVar[str] = "default"
+    """The queue whose workers run it."""
+    secret: ClassVar[tuple[str, ...]] = ()
+    """Names of parameters that are shown as ••• everywhere."""
+
+    Params: ClassVar[type[forms.Form] | None] = None
+    """A form of the parameters; page, API and shell validate with it."""
+    Item: ClassVar[type[forms.Form] | None] = None
+    """A form of one item's fields: the CSV columns, and what `process` gets cleaned."""
+
+    def items(self, params: dict[str, Any]) -> Iterable[Any]:
+        """Where items come from when the user gives none; a queryset is read by keyset."""
+        raise NotImplementedError
+
+    def process(self, item: Any, params: dict[str, Any], context: Context) -> Any:
+        """Do one item. What it returns, if JSON, is the item's result; what it raises fails the item."""
+        raise NotImplementedError
+
+    def finish(self, params: dict[str, Any], summary: dict[str, int]) -> Any:
+        """Runs once after the last item, in the transaction that ends the job. What it returns is the job's result."""
+
+    # -- what the rest of bulkops asks an operation
+
+    @property
+    def title(self) -> str:
+        """The name for people: “reprice-tickets” becomes “Reprice tickets”."""
+        return self.name.replace("-", " ").capitalize()
+
+    @property
+    def description(self) -> str:
+        """The class docstring's first paragraph."""
+        return " ".join(inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].split())
+
+    @property
+    def collects(self) -> bool:
+        """Whether it finds its items itself."""
+        return type(self).items is not Operation.items
+
+    def clean_params(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The cleaned parameters. Raises InvalidParams; unknown names are errors too."""
+        if self.Params is None:
+            if data:
+                raise InvalidParams({name: ["This operation takes no such parameter."] for name in data})
+            return {}
+        form = self.Params(data=dict(data))
+        unknown = [name for name in data if name not in form.fields]
+        if unknown:
+            raise InvalidParams({name: ["This operation takes no such parameter."] for name in unknown})
+        if not form.is_valid():
+            raise InvalidParams(plain(form.errors))
+        return form.cleaned_data
+
+    def with_defaults(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Fill in the `initial` of parameters that a program left out; a page's form has them all."""
+        if self.Params is None:
+            return dict(data)
+        initial = {name: field.initial for name, field in self.Params().fields.items() if field.initial is not None}
+        return initial | dict(data)
+
+    def clean_item(self, item: Any) -> Any:
+        """What `process` gets: the cleaned dict where there is an `Item` form. Raises InvalidItems."""
+        if self.Item is None:
+            return item
+        if not isinstance(item, dict):
+            raise InvalidItems("An item must have named fields.", [(None, None, "not an object with named fields")])
+        form = self.Item(data=item)
+        if not form.is_valid():
+            errors = [(None, None if field == "__all__" else field, " ".join(t)) for field, t in plain(form.errors).items()]
+            raise InvalidItems("; ".join(f"{field}: {text}" if field else text for _, field, text in errors), errors)
+        return form.cleaned_data
+
+    def item_fields(self) -> list[str]:
+        """Names of the columns that an item must have; empty without an `Item` form."""
+        if self.Item is None:
+            return []
+        return [name for name, field in self.Item().fields.items() if field.required]
+
+    def shown_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as anybody may see them."""
+        return {name: "•••" if name in self.secret else value for name, value in params.items()}
+
+    def check_declaration(self) -> None:
+        """Raises OperationMisdeclared, in words that tell the author what to change."""
+        cls = f"{type(self).__module__}.{type(self).__qualname__}"
+        if not NAME.fullmatch(self.name or "") or len(self.name) > 100:
+            raise OperationMisdeclared(f"{cls}: `name` must be lower-case words joined by hyphens, not {self.name!r}.")
+        if type(self).process is Operation.process:
+            raise OperationMisdeclared(f"{cls} has no `process(self, item, params, context)`.")
+        for label, form in (("Params", self.Params), ("Item", self.Item)):
+            if form is None:
+                continue
+            if not (isinstance(form, type) and issubclass(form, forms.BaseForm)):
+                raise OperationMisdeclared(f"{cls}.{label} must be a django.forms.Form class.")
+            files = [name for name, field in form.base_fields.items() if isinstance(field, forms.FileField)]
+            if files:
+                raise OperationMisdeclared(f"{cls}.{label} has a file field ({', '.join(files)}); files are items.")
+        if self.permission is not None and self.permission.count(".") != 1:
+            raise OperationMisdeclared(f"{cls}: `permission` must read “app.codename”, not {self.permission!r}.")
+        if self.parallelism < 1 or self.max_attempts < 1:
+            raise OperationMisdeclared(f"{cls}: `parallelism` and `max_attempts` must be at least 1.")
+
+
+def storable_params(operation: Operation, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as they are stored, after they were cleaned once. Raises InvalidParams."""
+    operation.clean_params(data)
+    bad = {}
+    for name, value in data.items():
+        if isinstance(value, UploadedFile):
+            bad[name] = ["A file cannot be a parameter."]
+            continue
+        try:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            text.encode()
+        except (TypeError, ValueError):
+            bad[name] = ["This value cannot be stored as JSON."]
+            continue
+        if has_nul(text):
+            bad[name] = ["This value holds a NUL character."]
+    if bad:
+        raise InvalidParams(bad)
+    return dict(data)

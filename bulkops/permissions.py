@@ -1,0 +1,30 @@
+"""Who may submit, see and control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bulkops.models import Job
+    from bulkops.operation import Operation
+
+
+def may_submit(user: Any, operation: Operation) -> bool:
+    """Logged in, active, and holding the operation's permission."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return operation.permission is None or user.has_perm(operation.permission)
+
+
+def may_see(user: Any, job: Job) -> bool:
+    """Owner, or holder of `bulkops.view_job` or `bulkops.change_job`; `is_staff` alone gives nothing."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return job.owner_id == user.pk or user.has_perm("bulkops.view_job") or user.has_perm("bulkops.change_job")
+
+
+def may_control(user: Any, job: Job) -> bool:
+    """Owner, or holder of `bulkops.change_job`."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return job.owner_id == user.pk or user.has_perm("bulkops.change_job")

@@ -1,0 +1,162 @@
+"""How far a job is and why: counts, percent, rate, elapsed and the state in words, the same for every face.
+
+A job's progress is the sum over its chunks, so workers never contend on one row; reading a million items is one
+aggregate over a thousand rows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, Min, Q, Sum
+from django.utils import timezone
+
+from bulkops import holds
+from bulkops.models import Chunk, Turn
+from bulkops.states import ACTIVE, ENDED, WORKABLE, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+    from bulkops.models import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A job's figures at one moment."""
+
+    total: int | None
+    prepared: int
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    in_doubt: int = 0
+    deferred: int = 0
+    elapsed_seconds: float | None = None
+    rate_per_second: float | None = None
+    queue_position: int | None = None
+    stalled: bool = False
+    words: str = ""
+    advice: str = ""
+
+    @property
+    def percent(self) -> int:
+        """0 to 100, rounded down; 100 only when all items are processed."""
+        if self.total is None:
+            return 0
+        return 100 if self.total == 0 else math.floor(100 * self.processed / self.total)
+
+    @property
+    def unprocessed(self) -> int | None:
+        return None if self.total is None else self.total - self.processed
+
+
+def of(job: Job) -> Progress:
+    """The figures of one job: one query, and two more while it waits."""
+    return of_many([job])[job.pk]
+
+
+def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
+    """The figures of many jobs; queries do not grow with their number, except for waiting ones' places."""
+    jobs = list(jobs)
+    counts = {
+        row["job"]: row
+        for row in Chunk.objects.filter(job__in=[job.pk for job in jobs])
+        .values("job")
+        .annotate(
+            succeeded=Sum("succeeded"),
+            failed=Sum("failed"),
+            skipped=Sum("skipped"),
+            in_doubt=Sum("in_doubt"),
+            deferred=Sum("deferred"),
+            held=Count("pk", filter=Q(holder__isnull=False)),
+            next_try=Min("due", filter=Q(finished=False)),
+        )
+    }
+    now = timezone.now()
+    waiting = any(job.state in WORKABLE for job in jobs)
+    worker_alive = not waiting or holds.alive_clusters().exists()
+    return {job.pk: _progress(job, counts.get(job.pk, {}), now, worker_alive=worker_alive) for job in jobs}
+
+
+def _progress(job: Job, row: dict, now: datetime, *, worker_alive: bool) -> Progress:
+    counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
+    processed = sum(counted.values()) - counted["deferred"]
+    elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
+    rate = processed / elapsed if elapsed and processed else None
+    position = None
+    if job.state in {JobState.QUEUED, JobState.PREPARING} and not row.get("held"):
+        position = queue_position(job)
+    stalled = job.state in WORKABLE and not worker_alive
+    words, advice = _in_words(job, position, row.get("next_try"), now, stalled=stalled)
+    return Progress(
+        total=job.total,
+        prepared=job.prepared,
+        processed=processed,
+        elapsed_seconds=elapsed,
+        rate_per_second=rate,
+        queue_position=position,
+        stalled=stalled,
+        words=words,
+        advice=advice,
+        **counted,
+    )
+
+
+def queue_position(job: Job) -> int | None:
+    """How many jobs' turns are due before this job's first; None if none of its turns waits."""
+    mine = Turn.objects.filter(job=job, holder__isnull=True, due__isnull=False).order_by("due").first()
+    if mine is None:
+        return None
+    ahead = Turn.objects.filter(holder__isnull=True, due__lt=mine.due, job__queue=job.queue, job__started_at=None)
+    return ahead.exclude(job=job).values("job").distinct().count()
+
+
+def _in_words(
+    job: Job, position: int | None, next_try: datetime | None, now: datetime, *, stalled: bool
+) -> tuple[str, str]:
+    if stalled:
+        return "Waiting: no worker is running", "Tell your administrator. The job starts as soon as a worker does."
+    match JobState(job.state):
+        case JobState.PREPARING:
+            doing = "Collecting the items" if job.collects else "Checking the items"
+            return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
+        case JobState.QUEUED:
+            if position:
+                return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
+            return "Waiting for a free worker", ""
+        case JobState.RUNNING:
+            if next_try is not None and next_try > now:
+                return "Running; some items wait for another try", ""
+            return "Running", ""
+        case JobState.PAUSING:
+            return "Pausing: the item in hand is finished first", ""
+        case JobState.PAUSED:
+            return "Paused", "Resume it to go on where it stands, or cancel it."
+        case JobState.CANCELLING:
+            return "Cancelling: the item in hand is finished first", ""
+        case JobState.COMPLETED:
+            return "Completed", ""
+        case JobState.COMPLETED_WITH_ERRORS:
+            return "Completed, with errors", "Look at the failed items below."
+        case JobState.CANCELLED:
+            return "Cancelled", "What was done before stays done."
+        case JobState.FAILED:
+            return "Failed", job.error
+    raise AssertionError(job.state)
+
+
+def allowed(job: Job) -> dict[str, bool]:
+    """Which controls the job's state allows."""
+    state = JobState(job.state)
+    return {
+        "cancellable": state in ACTIVE - {JobState.CANCELLING},
+        "pausable": state in WORKABLE,
+        "resumable": state == JobState.PAUSED,
+        "retryable": state in ENDED,
+    }

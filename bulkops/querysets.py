@@ -1,0 +1,71 @@
+"""Reading adjectives of jobs: who may see them, which are active, what their counts are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q, QuerySet
+
+from bulkops.states import ACTIVE
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
+    from bulkops.models import Job
+
+    User = AbstractBaseUser | AnonymousUser
+
+
+class JobQuerySet(QuerySet["Job"]):
+    """Jobs, as the faces ask for them."""
+
+    def active(self) -> JobQuerySet:
+        """Jobs that hold their slot."""
+        return self.filter(state__in=ACTIVE)
+
+    def ended(self) -> JobQuerySet:
+        """Jobs that are over, in whatever way."""
+        return self.exclude(state__in=ACTIVE)
+
+    def visible_to(self, user: Any) -> JobQuerySet:
+        """Their owner's, or all for holders of `bulkops.view_job` or `bulkops.change_job`; `is_staff` gives nothing."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if user.has_perm("bulkops.view_job") or user.has_perm("bulkops.change_job"):
+            return self
+        return self.filter(owner=user)
+
+    def controllable_by(self, user: Any) -> JobQuerySet:
+        """Their owner's, or all for holders of `bulkops.change_job`."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        if user.has_perm("bulkops.change_job"):
+            return self
+        return self.filter(owner=user)
+
+    def found(self, text: str) -> JobQuerySet:
+        """Jobs whose name, id, owner, tag or input file name holds the text."""
+        from bulkops.models import Job  # late: models import this module
+
+        username = Job._meta.get_field("owner").related_model.USERNAME_FIELD  # type: ignore[union-attr]
+        match = (
+            Q(name__icontains=text)
+            | Q(operation__icontains=text)
+            | Q(input_name__icontains=text)
+            | Q(tags__contains=[text])
+            | Q(**{f"owner__{username}__icontains": text})
+        )
+        try:
+            match |= Q(pk=_as_uuid(text))
+        except ValueError:
+            pass
+        return self.filter(match)
+
+
+def _as_uuid(text: str) -> UUID:
+    from uuid import UUID
+
+    return UUID(text)

@@ -1,0 +1,49 @@
+"""The operations a project has, by name; filled at start-up from every app's `operations` module."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from bulkops.exceptions import OperationAlreadyRegistered, OperationMisdeclared, UnknownOperation
+from bulkops.operation import Operation
+
+OperationClass = TypeVar("OperationClass", bound=type[Operation])
+
+_operations: dict[str, Operation] = {}
+
+
+def register(operation: OperationClass) -> OperationClass:
+    """Class decorator: make an operation known by its name.
+
+    Raises OperationMisdeclared or OperationAlreadyRegistered, and then leaves the registry as it was.
+    """
+    if not (isinstance(operation, type) and issubclass(operation, Operation)):
+        raise OperationMisdeclared(f"{operation!r} is no subclass of bulkops.Operation.")
+    instance = operation()
+    instance.check_declaration()
+    known = _operations.get(instance.name)
+    if known is not None:
+        raise OperationAlreadyRegistered(
+            f"{operation.__module__}.{operation.__qualname__} and {type(known).__module__}."
+            f"{type(known).__qualname__} are both called “{instance.name}”."
+        )
+    _operations[instance.name] = instance
+    return operation
+
+
+def get(name: str) -> Operation:
+    """The operation of that name. Raises UnknownOperation."""
+    try:
+        return _operations[name]
+    except KeyError:
+        raise UnknownOperation(name) from None
+
+
+def every() -> list[Operation]:
+    """All operations, by name."""
+    return [_operations[name] for name in sorted(_operations)]
+
+
+def unregister(name: str) -> None:
+    """Forget an operation; for tests that register their own."""
+    _operations.pop(name, None)

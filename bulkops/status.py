@@ -1,0 +1,67 @@
+"""The status resource: one job as programs see it, the same from the shell and over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkops import progress, registry
+from bulkops.exceptions import UnknownOperation
+from bulkops.progress import Progress
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bulkops.models import Job
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def shown_params(job: Job) -> dict[str, Any]:
+    """The job's parameters, secrets masked; all are masked where the operation, which knows the secrets, is gone."""
+    try:
+        return registry.get(job.operation).shown_params(job.params)
+    except UnknownOperation:
+        return dict.fromkeys(job.params, "•••")
+
+
+def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -> dict[str, Any]:
+    """The status resource of a job, as JSON types. Its ETA is null: no figure rather than a wrong one."""
+    now = figures or progress.of(job)
+    return {
+        "id": str(job.pk),
+        "url": f"{base_url}{job.get_absolute_url()}",
+        "operation": job.operation,
+        "name": job.name,
+        "tags": list(job.tags),
+        "metadata": job.metadata,
+        "owner": job.owner.get_username(),
+        "state": job.state,
+        "message": job.message,
+        "total": now.total,
+        "processed": now.processed,
+        "succeeded": now.succeeded,
+        "failed": now.failed,
+        "skipped": now.skipped,
+        "deferred": now.deferred,
+        "in_doubt": now.in_doubt,
+        "percent": now.percent,
+        "rate_per_second": None if now.rate_per_second is None else round(now.rate_per_second, 3),
+        "eta_seconds": None,
+        "created_at": _moment(job.created_at),
+        "started_at": _moment(job.started_at),
+        "finished_at": _moment(job.finished_at),
+        "elapsed_seconds": None if now.elapsed_seconds is None else round(now.elapsed_seconds, 3),
+        "params": shown_params(job),
+        "result": job.result,
+        "error": job.error,
+        "error_code": job.error_code,
+        "cancel_reason": job.cancel_reason,
+        "retry_count": job.retry_count,
+        "parent": None if job.parent_id is None else str(job.parent_id),
+        **progress.allowed(job),
+        "queue_position": now.queue_position,
+        "stalled": now.stalled,
+    }
+

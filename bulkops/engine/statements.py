@@ -16,7 +16,6 @@ from django.db import connection
 from bulkops.exceptions import FenceLost
 from bulkops.states import OutcomeState
 
-if TYPE_CHECKING:
 _COUNTS = """succeeded = succeeded + (${state} = 'succeeded')::int,
         skipped = skipped + (${state} = 'skipped')::int,
         failed = failed + (${state} = 'failed')::int,

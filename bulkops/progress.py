@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
@@ -64,7 +64,7 @@ def of(job: Job) -> Progress:
 def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     """The figures of many jobs; queries do not grow with their number, except for waiting ones' places."""
     jobs = list(jobs)
-    counts = {
+    counts: dict[UUID, Any] = {
         row["job"]: row
         for row in Chunk.objects.filter(job__in=[job.pk for job in jobs])
         .values("job")
@@ -122,33 +122,28 @@ def _in_words(
 ) -> tuple[str, str]:
     if stalled:
         return "Waiting: no worker is running", "Tell your administrator. The job starts as soon as a worker does."
-    match JobState(job.state):
-        case JobState.PREPARING:
-            doing = "Collecting the items" if job.collects else "Checking the items"
-            return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
-        case JobState.QUEUED:
-            if position:
-                return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
-            return "Waiting for a free worker", ""
-        case JobState.RUNNING:
-            if next_try is not None and next_try > now:
-                return "Running; some items wait for another try", ""
-            return "Running", ""
-        case JobState.PAUSING:
-            return "Pausing: the item in hand is finished first", ""
-        case JobState.PAUSED:
-            return "Paused", "Resume it to go on where it stands, or cancel it."
-        case JobState.CANCELLING:
-            return "Cancelling: the item in hand is finished first", ""
-        case JobState.COMPLETED:
-            return "Completed", ""
-        case JobState.COMPLETED_WITH_ERRORS:
-            return "Completed, with errors", "Look at the failed items below."
-        case JobState.CANCELLED:
-            return "Cancelled", "What was done before stays done."
-        case JobState.FAILED:
-            return "Failed", job.error
-    raise AssertionError(job.state)
+    if job.state == JobState.PREPARING:
+        doing = "Collecting the items" if job.collects else "Checking the items"
+        return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
+    if job.state == JobState.QUEUED and position:
+        return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
+    if job.state == JobState.RUNNING and next_try is not None and next_try > now:
+        return "Running; some items wait for another try", ""
+    if job.state == JobState.FAILED:
+        return "Failed", job.error
+    return _WORDS[JobState(job.state)]
+
+
+_WORDS: dict[JobState, tuple[str, str]] = {
+    JobState.QUEUED: ("Waiting for a free worker", ""),
+    JobState.RUNNING: ("Running", ""),
+    JobState.PAUSING: ("Pausing: the item in hand is finished first", ""),
+    JobState.PAUSED: ("Paused", "Resume it to go on where it stands, or cancel it."),
+    JobState.CANCELLING: ("Cancelling: the item in hand is finished first", ""),
+    JobState.COMPLETED: ("Completed", ""),
+    JobState.COMPLETED_WITH_ERRORS: ("Completed, with errors", "Look at the failed items below."),
+    JobState.CANCELLED: ("Cancelled", "What was done before stays done."),
+}
 
 
 def allowed(job: Job) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""The verbs that all faces share: submit, cancel, pause, resume. Each locks, checks, moves, dispatches, in one transaction.
+"""The verbs that all faces share: submit, cancel, pause, resume. Each is one transaction: lock, check, move, dispatch.
 
 Services never meet the engine but in the tables.
 """
@@ -63,7 +63,7 @@ class Submission:
         self.parallelism = parallelism
         self.collects = items is None
         self.packed = [] if items is None else list(manifests.pack(_validated(operation, items, limit)))
-        self.total = None if self.collects else sum(chunk.size for chunk in self.packed)
+        self.total: int | None = None if self.collects else sum(chunk.size for chunk in self.packed)
         many = self.total is not None and self.total > conf().validated_in_request
         self.prepares = self.collects or (many and operation.Item is not None)
 
@@ -113,8 +113,8 @@ def _validated(operation: Operation, items: Iterable[Any], limit: int | None) ->
         if not errors:
             yield item
     if errors:
-        position, field, text = errors[0]
-        where = f"item {position}" + (f", {field}" if field else "")
+        first, field, text = errors[0]
+        where = f"item {first}" + (f", {field}" if field else "")
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         raise InvalidItems(f"{where[0].upper()}{where[1:]}: {text}{more}", errors[: conf().bad_items_named])
 
@@ -315,4 +315,3 @@ def resume(*, job: Job, actor: Any) -> Job:
         events.record(locked, EventKind.RESUMED, actor=actor)
         holds.send_turns(locked, first=True)
         return locked
-

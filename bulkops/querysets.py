@@ -26,6 +26,14 @@ class JobQuerySet(QuerySet["Job"]):
         """Jobs that are over, in whatever way."""
         return self.exclude(state__in=ACTIVE)
 
+    def in_state(self, state: str) -> JobQuerySet:
+        """Jobs in one state."""
+        return self.filter(state=state)
+
+    def owned_by(self, user: Any) -> JobQuerySet:
+        """Jobs of one user."""
+        return self.filter(owner=user)
+
     def visible_to(self, user: Any) -> JobQuerySet:
         """Their owner's, or all for holders of `bulkops.view_job` or `bulkops.change_job`; `is_staff` gives nothing."""
         if not user.is_authenticated or not user.is_active:

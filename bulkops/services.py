@@ -300,7 +300,7 @@ def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
         return locked
 
 
-def resume(*, job: Job, actor: Any) -> Job:
+def resume(*, job: Job, actor: Any, reason: str = "") -> Job:
     """Let a paused job go on where it stood. Raises NotAllowedNow for a job that is not paused, and NotPermitted."""
     with _controlled(job, actor) as locked:
         holds.settle_stop(locked)
@@ -312,6 +312,7 @@ def resume(*, job: Job, actor: Any) -> Job:
         else:
             to = JobState.QUEUED if locked.started_at is None else JobState.RUNNING
         transitions.move(locked, to, actor=actor)
-        events.record(locked, EventKind.RESUMED, actor=actor)
+        why = storable.text(reason.strip(), conf().message_chars)
+        events.record(locked, EventKind.RESUMED, actor=actor, detail=why)
         holds.send_turns(locked, first=True)
         return locked

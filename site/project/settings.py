@@ -1,0 +1,282 @@
+"""Django's settings, and the only reader of the environment.
+
+What the environment may say: SECRET_KEY, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, DATABASE_URL, PORT, and BULKOPS_*.
+A value that can't be understood is an error here, in words, and never a default further on.
+"""
+
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from project.embedded.places import DATABASE_ENGINE, choose_places
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+LOCAL_DIR = BASE_DIR / ".bulkops"
+
+
+def _text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    value = _text(name).lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off"):
+        return False
+    if not value:
+        return default
+    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {value!r}")
+
+
+def _number(name: str, default: int, *, least: int, most: int) -> int:
+    value = _text(name)
+    if not value:
+        return default
+    if not value.isascii() or not value.isdecimal() or not least <= int(value) <= most:
+        raise ImproperlyConfigured(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    return int(value)
+
+
+def _list(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    return [part.strip() for part in _text(name).split(",") if part.strip()] or list(default)
+
+
+def _origins(name: str) -> list[str]:
+    origins = _list(name)
+    for origin in origins:
+        if not origin.startswith(("https://", "http://")):
+            raise ImproperlyConfigured(f"{name} must list origins such as https://example.org, not {origin!r}")
+    return origins
+
+
+def _development_key(path: Path) -> str:
+    """One key per checkout, so that sessions outlive a restart; of several processes at once, one makes it."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", dir=path.parent, prefix="secret_key."
+            ) as draft:  # made with mode 0600
+                draft.write(secrets.token_urlsafe(50))
+                draft.flush()
+                # A link appears whole or not at all, and fails where another process was faster.
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft.name, path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"the development key can't be kept ({error}): set SECRET_KEY") from None
+
+
+def _secret_key() -> str:
+    if key := _text("SECRET_KEY"):
+        return key
+    if not DEBUG:
+        raise ImproperlyConfigured("SECRET_KEY is not set, and DEBUG is off: a deployment needs a key of its own")
+    return _development_key(LOCAL_DIR / "secret_key")
+
+
+def _server_database(url: str) -> dict[str, Any]:
+    """The database that DATABASE_URL names. The URL holds a password, so no message repeats it."""
+    try:
+        config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    except ValueError:
+        raise ImproperlyConfigured(
+            "DATABASE_URL can't be understood: it looks like postgres://user:password@host:5432/name"
+        ) from None
+    if config.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgres://...)")
+    if not config.get("NAME"):
+        raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user:password@host:5432/name")
+    # A host that vanishes without a word is noticed in a minute, not after the kernel's two hours.
+    patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    config["OPTIONS"] = patience | config.get("OPTIONS", {})
+    return config
+
+
+def _embedded_database() -> dict[str, Any]:
+    """A private server of this checkout. Only where it would be is worked out here: connecting starts it."""
+    if not DEBUG:
+        raise ImproperlyConfigured("DATABASE_URL is not set, and DEBUG is off: a deployment names its PostgreSQL")
+    places = choose_places(Path(_text("BULKOPS_POSTGRES_HOME", str(LOCAL_DIR / "postgres"))))
+    return {
+        "ENGINE": DATABASE_ENGINE,
+        "NAME": "bulkops",
+        "USER": "bulkops",
+        "HOST": str(places.sockets),
+        "PORT": places.port,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        # The environment's PGHOSTADDR would lead libpq past the socket.
+        "OPTIONS": {"hostaddr": ""},
+        "EMBEDDED": {"places": places, "programs": _text("BULKOPS_PG_BIN")},
+    }
+
+
+# Tools that load these settings by themselves, without manage.py, run in somebody's checkout and never serve anybody.
+_TESTING = "pytest" in sys.modules
+DEBUG = _flag("DEBUG", default=_TESTING or "mypy" in sys.modules)
+SECRET_KEY = _secret_key()
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+ALLOWED_HOSTS = _list("ALLOWED_HOSTS", _LOOPBACK)
+CSRF_TRUSTED_ORIGINS = _origins("CSRF_TRUSTED_ORIGINS")
+DATABASES = {"default": _server_database(_text("DATABASE_URL")) if _text("DATABASE_URL") else _embedded_database()}
+
+# What `manage.py up` takes from the environment.
+PORT = _number("PORT", 8000, least=1, most=65535)
+DEMO_PASSWORD = _text("BULKOPS_DEMO_PASSWORD")
+
+# The product's own settings; `bulkops.conf` holds each one's unit and default.
+BULKOPS: dict[str, Any] = {}
+
+INSTALLED_APPS = [
+    # Before django_q: where two apps have a command of one name, the earlier app's is run, and `qcluster` is ours.
+    "bulkops",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    # Before staticfiles, so that runserver leaves static files to WhiteNoise too.
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "django_q",
+    "ticketing",
+    "project",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
+
+# The queue only wakes workers; when a slice ends, and what follows a dead worker, is bulkops' own business.
+Q_CLUSTER = {
+    "name": "bulkops",
+    "orm": "default",
+    "workers": _number("BULKOPS_WORKERS", 2, least=1, most=256),
+    "timeout": None,
+    "retry": 3600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "catch_up": False,
+    "log_level": "INFO",
+}
+# django-q2 warns of every timeout of None, also where, as here, no task is ever taken again by the clock.
+warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured", module="django_q.conf")
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / ".staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Uploads and reports; no URL leads here, views hand them out after asking who wants them.
+MEDIA_ROOT = BASE_DIR / "media"
+
+# A manifest exists after collectstatic only, which neither development nor a test run wants to wait for.
+_MANIFEST = not DEBUG and not _TESTING
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if _MANIFEST
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = not DEBUG
+CSRF_COOKIE_SECURE = not DEBUG
+SECURE_SSL_REDIRECT = not DEBUG and _flag("BULKOPS_SSL_REDIRECT", default=True)
+# Platforms ask for these from inside, over plain HTTP, and take a redirect for ill health.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)(/|$)", r"^healthz/workers/?$", r"^metrics/?$"]
+SECURE_HSTS_SECONDS = 0 if DEBUG else _number("BULKOPS_HSTS_SECONDS", 31_536_000, least=0, most=63_072_000)
+if _flag("BULKOPS_BEHIND_PROXY", default=False):
+    # Only a proxy that overwrites this header makes it true; anybody else could simply send it.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# HSTS for every host below the domain, and the browsers' preload list, bind hosts that are not this site's.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# One line an event: when, how bad, who, what. Never the content of a request or an item.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        # Emptied: Django gives this one a console handler of its own, and each line would come twice.
+        "django": {"handlers": [], "level": "WARNING"},
+        "bulkops": {"level": "INFO"},
+        "django-q": {"level": "WARNING"},
+    },
+}

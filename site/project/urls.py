@@ -1,0 +1,13 @@
+"""Where each part of the site answers. The product's own pages, API and health checks are in `bulkops.web.urls`."""
+
+from django.contrib import admin
+from django.contrib.auth import views
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("accounts/login/", views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", views.LogoutView.as_view(), name="logout"),
+    path("tickets/", include("ticketing.urls")),
+    path("", include("bulkops.web.urls")),
+]

@@ -62,7 +62,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stop the server, whoever is connected."""
-        if not self.places.data.exists():
+        if not self.places.pid_file.exists():
             return
         with exclusive(self.places.lock):
             self._forget_dead_server()  # pg_ctl signals whatever process the pid file names
@@ -71,7 +71,7 @@ class EmbeddedServer:
 
     def stop_if_unused(self) -> bool:
         """Stop the server unless another process has connected and is still alive; whether it was stopped."""
-        if not self.places.data.exists():
+        if not self.places.pid_file.exists():
             return False
         with self.users.alone() as alone:
             if alone:

@@ -14,11 +14,13 @@ from django_q.conf import Conf as QueueConf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from bulkops.clock import from_now
+from bulkops.clock import ClockTimestamp, from_now
 from bulkops.conf import conf
 from bulkops.models import Turn
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from bulkops.models import Job
 
 ENTRY = "bulkops.engine.entry.run_slice"
@@ -68,6 +70,11 @@ def send(job: Job, turn: Turn, *, delay_seconds: float = 0.0, first: bool = Fals
     Turn.objects.filter(pk=turn.pk).update(
         seq=turn.seq, due=from_now(delay_seconds), message_id=turn.message_id, holder=None, worker=None
     )
+
+
+def waiting_messages() -> QuerySet[OrmQ]:
+    """Messages that no worker has claimed: a claimed one is locked into the future until it is acknowledged."""
+    return OrmQ.objects.filter(lock__lte=ClockTimestamp())
 
 
 def withdraw(message_ids: list[int]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
 
 from bulkops import events
 from bulkops.clock import ClockTimestamp
@@ -21,6 +24,19 @@ def lock_job(job_id: UUID, *, skip_locked: bool = False) -> Job | None:
     turn, chunk.
     """
     return Job.objects.select_for_update(no_key=True, skip_locked=skip_locked, of=("self",)).filter(pk=job_id).first()
+
+
+def lock_owner_and_job(job_id: UUID) -> Job | None:
+    """The job, its owner's row locked before its own: what finishing needs, since it frees the slot."""
+    owner_id = Job.objects.filter(pk=job_id).values_list("owner_id", flat=True).first()
+    get_user_model()._default_manager.select_for_update(no_key=True).only("pk").filter(pk=owner_id).first()
+    return lock_job(job_id)
+
+
+def note_result(job: Job, result: str | None) -> None:
+    """Store what the operation's `finish` returned, in the transaction that ends the job."""
+    job.result = None if result is None else json.loads(result)
+    job.save(update_fields=["result"])
 
 
 def user_slot(user: Any) -> str:

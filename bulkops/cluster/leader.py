@@ -1,0 +1,143 @@
+"""The leader of a cluster: keeps its workers running, renews the cluster's row, and runs rescue.
+
+Its row says who is alive: renewed every two seconds by the database's clock, committed before that round's rescue.
+Its workers die with it. A worker that dies is noticed within a moment, what it held is taken back, another is started.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+
+from bulkops.clock import from_now
+from bulkops.cluster import process
+from bulkops.conf import conf
+from bulkops.engine import rescue
+from bulkops.models import Cluster
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkProcess
+    from types import FrameType
+
+logger = logging.getLogger("bulkops.cluster")
+
+LOOK_SECONDS = 0.1
+DATABASE_AWAY_SECONDS = 0.5
+ROUND_LOCK_TIMEOUT = "1s"
+"""A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
+
+
+class Leader:
+    """Runs in the main process of `manage.py qcluster`."""
+
+    def __init__(self, *, workers: int, queues: list[str]) -> None:
+        self.wanted = workers
+        self.queues = queues
+        self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
+        self.processes: dict[int, ForkProcess] = {}
+        self.lost: list[int] = []
+        self._numbers = 0
+        self._signals = 0
+        self._next_round = 0.0
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT; return the exit status."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        self._register()
+        logger.info(
+            "cluster=%s event=started workers=%s queues=%s", self.cluster.name, self.wanted, ",".join(self.queues)
+        )
+        while not self._signals:
+            self._look_after_workers()
+            self._round_if_due()
+            time.sleep(LOOK_SECONDS)
+        self._stop()
+        return 0
+
+    def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
+        self._signals += 1  # nothing else: whatever was interrupted may hold any lock
+
+    def _register(self) -> None:
+        while not self._signals:
+            try:
+                self.cluster.alive_until = from_now(conf().cluster_alive_seconds)
+                self.cluster.save(force_insert=True)
+                return
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+                connection.close()
+                time.sleep(DATABASE_AWAY_SECONDS)
+
+    def _look_after_workers(self) -> None:
+        for number, child in list(self.processes.items()):
+            if child.is_alive():
+                continue
+            del self.processes[number]
+            self.lost.append(number)
+            self._next_round = 0.0
+            log = logger.info if child.exitcode == 0 else logger.warning
+            log("cluster=%s worker=%s event=worker_ended status=%s", self.cluster.name, number, child.exitcode)
+        while len(self.processes) < self.wanted:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        connections.close_all()  # a connection shared over a fork would be used by two
+        self._numbers += 1
+        child = multiprocessing.get_context("fork").Process(
+            target=process.work,
+            args=(self.cluster.pk, self._numbers, self.queues, os.getpid()),
+            name=f"worker-{self._numbers}",
+            daemon=True,
+        )
+        child.start()
+        self.processes[self._numbers] = child
+
+    def _round_if_due(self) -> None:
+        if time.monotonic() < self._next_round:
+            return
+        self._next_round = time.monotonic() + conf().cluster_renew_seconds
+        try:
+            close_old_connections()
+            self._renew()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
+            self.lost = [number for number in self.lost if not rescue.release_worker(self.cluster, number)]
+            rescue.rescue()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+            connection.close()
+            self._next_round = time.monotonic() + DATABASE_AWAY_SECONDS
+
+    def _renew(self) -> None:
+        until = from_now(conf().cluster_alive_seconds)
+        if not Cluster.objects.filter(pk=self.cluster.pk).update(alive_until=until):
+            self.cluster.alive_until = until
+            self.cluster.save(force_insert=True)
+
+    def _stop(self) -> None:
+        """Let each worker end its item in hand and hand on; kill them at a second signal."""
+        logger.info("cluster=%s event=stopping", self.cluster.name)
+        for child in self.processes.values():
+            child.terminate()
+        while any(child.is_alive() for child in self.processes.values()):
+            if self._signals > 1:
+                for child in self.processes.values():
+                    child.kill()
+            self._round_if_due()
+            time.sleep(LOOK_SECONDS)
+        self.lost += list(self.processes)
+        try:
+            for number in self.lost:
+                rescue.release_worker(self.cluster, number)
+            self.cluster.delete()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+        logger.info("cluster=%s event=stopped", self.cluster.name)

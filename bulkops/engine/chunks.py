@@ -1,0 +1,90 @@
+"""Claiming a chunk and letting go of it; each claim raises the epoch, which is the fence of every commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, transaction
+
+from bulkops import holds, manifests, transitions
+from bulkops.clock import ClockTimestamp
+from bulkops.engine.statements import Claim, Retry
+from bulkops.models import Chunk, Manifest, Outcome
+from bulkops.states import WORKABLE, JobState, OutcomeState
+
+if TYPE_CHECKING:
+    from bulkops.engine.holder import Holder
+    from bulkops.engine.turns import Taken
+
+# MATERIALIZED: as a plain sub-select the planner may run it per outer row, and LIMIT 1 then claims several.
+# SKIP LOCKED: a killed worker's connection may still hold the row for a moment.
+_CLAIM = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM bulkops_chunk
+    WHERE job_id = %(job)s AND NOT finished AND NOT stop AND holder_id IS NULL
+        AND (cursor < size OR due <= clock_timestamp())
+    ORDER BY number LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE bulkops_chunk c SET epoch = epoch + 1, holder_id = %(cluster)s, worker = %(worker)s
+FROM free
+WHERE c.id = free.id
+    AND EXISTS (SELECT 1 FROM bulkops_cluster WHERE id = %(cluster)s AND alive_until > clock_timestamp())
+RETURNING c.id, c.epoch, c.number, c.start, c.size, c.cursor, c.deferred
+"""
+
+
+def claim(taken: Taken, holder: Holder) -> Claim | None:
+    """Claim the job's next chunk, or None: nothing is free, the job stops, or the turn is no longer ours.
+
+    Locks job and turn, then the chunk. The first claim of a job takes it from queued to running.
+    """
+    with transaction.atomic():
+        job = transitions.lock_job(taken.job_id)
+        if job is None or job.state not in WORKABLE or job.state == JobState.PREPARING:
+            return None
+        if not job.turns.filter(number=taken.number, seq=taken.seq, holder__isnull=False).exists():
+            return None
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM, {"job": job.pk, "cluster": holder.cluster_id, "worker": holder.worker})
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        if job.state == JobState.QUEUED:
+            transitions.move(job, JobState.RUNNING)
+        names = ("chunk_id", "epoch", "number", "start", "size", "cursor", "deferred")
+        return Claim(**dict(zip(names, row, strict=True)))
+
+
+def items_of(taken: Taken, claim: Claim) -> list[Any]:
+    """The items of a claimed chunk, in order."""
+    return manifests.decode(Manifest.objects.values_list("payload", flat=True).get(pk=(taken.job_id, claim.number)))
+
+
+def due_retries(taken: Taken, claim: Claim) -> list[Retry]:
+    """The chunk's deferred items that have come round."""
+    if not claim.deferred:
+        return []
+    rows = Outcome.objects.filter(
+        job_id=taken.job_id,
+        state=OutcomeState.DEFERRED,
+        position__gte=claim.start,
+        position__lt=claim.start + claim.size,
+        due__lte=ClockTimestamp(),
+    ).values_list("position", "attempt")
+    return [Retry(position=position, attempt=attempt) for position, attempt in rows.order_by("due")]
+
+
+def release(claim: Claim) -> None:
+    """Let go of the chunk if it is still ours, in the caller's transaction, which holds the job's lock."""
+    mine = Chunk.objects.filter(pk=claim.chunk_id, epoch=claim.epoch)
+    if mine.update(holder=None, worker=None):
+        chunk = mine.only("job_id", "start", "size", "deferred").get()
+        if chunk.deferred:
+            holds.refresh_chunk_due(chunk)
+
+
+def stop_asked(claim: Claim) -> bool:
+    """Whether the job asks this chunk's holder to stop, or the chunk is no longer ours."""
+    asked = Chunk.objects.filter(pk=claim.chunk_id, epoch=claim.epoch).values_list("stop", flat=True).first()
+    return asked is None or asked

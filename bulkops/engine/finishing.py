@@ -1,0 +1,139 @@
+"""The end of a slice and the end of a job: hand the turn on, settle what was asked, or finish.
+
+Finishing locks the user, then the job, frees the slot, and runs the operation's `finish` in the same transaction: its
+writes and the job's end commit together or not at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from bulkops import dispatch, holds, progress, storable, transitions
+from bulkops.clock import database_now
+from bulkops.conf import conf
+from bulkops.engine import chunks, turns
+from bulkops.engine.faults import Fault, classify
+from bulkops.exceptions import BulkopsError
+from bulkops.states import STOPPING, WORKABLE, JobState
+
+if TYPE_CHECKING:
+    from bulkops.engine.statements import Claim
+    from bulkops.engine.turns import Taken
+    from bulkops.models import Job, Turn
+    from bulkops.operation import Operation
+
+IDLE_SLICE_SECONDS = 0.2
+
+
+def end_slice(
+    taken: Taken, claim: Claim | None, operation: Operation, params: dict[str, Any], *, idle: bool = False
+) -> None:
+    """Let go of chunk and turn, and see to it that somebody goes on where something is left.
+
+    `idle`: the slice found no chunk. Where one is free all the same, a dying connection still locks its row: wait.
+    """
+    with transaction.atomic():
+        job = transitions.lock_job(taken.job_id)
+        if job is None:
+            return
+        turn = turns.lock_own(job, taken)
+        if claim is not None:
+            chunks.release(claim)
+        if turn is None:
+            return  # taken back meanwhile: whoever did that has sent the turn again
+        if not (holds.is_complete(job) and (job.state in WORKABLE or job.state in STOPPING)):
+            turns.let_go(turn)
+            if not holds.settle_stop(job) and job.state in WORKABLE:
+                _hand_on(job, turn, at_least=IDLE_SLICE_SECONDS if idle else 0.0)
+            return
+    finish(taken, operation, params)
+
+
+def _hand_on(job: Job, turn: Turn, *, at_least: float) -> None:
+    """Queue the turn again at the back; later where only deferred items are left, not at all where all is in hand.
+
+    A turn that is let go without a message is sent again by rescue, or by whoever takes a dead holder's work back.
+    """
+    if job.state == JobState.PREPARING:
+        dispatch.send(job, turn)
+        return
+    due = holds.next_due(job)
+    if due is not None:
+        dispatch.send(job, turn, delay_seconds=max(at_least, (due - database_now()).total_seconds()))
+
+
+def finish(taken: Taken, operation: Operation, params: dict[str, Any]) -> None:
+    """End a job whose every item was tried. Locks user, job, turn; a crash before the commit repeats it.
+
+    If `finish` raises, what it wrote is rolled back and the job ends as failed; its outcomes are kept.
+    """
+    for attempt in range(1, conf().transient_attempts + 1):
+        try:
+            with transaction.atomic():
+                job = _lock_to_finish(taken)
+                if job is not None:
+                    _finish(job, operation, params)
+            return
+        except FinishFailed as failed:
+            if failed.fault is Fault.TRANSIENT and attempt < conf().transient_attempts:
+                continue
+            fail(taken, failed.message, failed.code)
+            return
+
+
+class FinishFailed(BulkopsError):
+    """The operation's finish failed."""
+
+    def __init__(self, error: BaseException, fault: Fault) -> None:
+        text = str(error).strip()
+        super().__init__(f"Finishing failed: {type(error).__name__}{': ' if text else ''}{text}")
+        self.code = storable.text(type(error).__name__, 100)  # type: ignore[misc]
+        self.fault = fault
+
+
+def _lock_to_finish(taken: Taken) -> Job | None:
+    job = transitions.lock_owner_and_job(taken.job_id)
+    if job is None or turns.lock_own(job, taken) is None or not holds.is_complete(job):
+        return None
+    return job
+
+
+def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
+    figures = progress.of(job)
+    bad = figures.failed or figures.in_doubt
+    holds.withdraw_turns(job)
+    job.turns.update(holder=None, worker=None, due=None)
+    transitions.move(job, JobState.COMPLETED_WITH_ERRORS if bad else JobState.COMPLETED)
+    summary = {
+        "total": figures.total or 0,
+        "succeeded": figures.succeeded,
+        "failed": figures.failed,
+        "skipped": figures.skipped,
+        "in_doubt": figures.in_doubt,
+    }
+    driver = transaction.get_connection().connection
+    try:
+        with transaction.atomic():
+            returned = operation.finish(params, summary)
+    except BaseException as error:
+        fault = classify(error, driver)
+        if fault is Fault.CONNECTION:
+            raise
+        raise FinishFailed(error, fault) from error
+    if returned is not None:
+        transitions.note_result(job, storable.json_text(returned, conf().result_bytes))
+
+
+def fail(taken: Taken, message: str, code: str) -> None:
+    """End the job as failed, with the error in words. Outcomes are kept; nothing happens if the turn is not ours."""
+    with transaction.atomic():
+        job = transitions.lock_job(taken.job_id)
+        if job is None or turns.lock_own(job, taken) is None:
+            return
+        holds.withdraw_turns(job)
+        job.turns.update(holder=None, worker=None, due=None)
+        error = storable.text(message, conf().message_chars)
+        transitions.move(job, JobState.FAILED, error=error, error_code=code, detail=error)
+

@@ -1,0 +1,197 @@
+"""One item: process it, and commit its effect, outcome, counters and cursor together under the fence.
+
+A transactional operation runs inside the item's transaction, with the fenced statement last. Any other runs outside
+all transactions, then its outcome is committed alone. A failing item is rolled back and its failure committed by the
+same statement, so that the good path needs no savepoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, transaction
+
+from bulkops import storable
+from bulkops.conf import conf
+from bulkops.engine.faults import Fault, classify, is_broken
+from bulkops.engine.item_transaction import ItemTransaction
+from bulkops.engine.statements import ItemStatements, Result
+from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken
+from bulkops.operation import Context
+from bulkops.states import OutcomeState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkops.operation import Operation
+
+    Commit = Callable[[ItemStatements, Result], bool]
+    """Sends the fenced statement for this item; returns whether the job asks to stop."""
+
+logger = logging.getLogger("bulkops.items")
+
+
+class DatabaseAway(BulkopsError):
+    """The database connection was lost; the slice is left, the item will be run again."""
+
+    code = "database-away"
+
+
+class HookFailed(BulkopsError):
+    """An on-commit hook of the operation failed after its item was committed."""
+
+    code = "hook-failed"
+
+    def __init__(self, text: str, *, stop: bool) -> None:
+        super().__init__(text)
+        self.stop = stop
+
+
+class LateResult(BulkopsError):
+    """An item outside a transaction ended after its chunk had been taken over."""
+
+    code = "late-result"
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
+
+
+class ItemRunner:
+    """Runs items of one operation with its cleaned parameters."""
+
+    def __init__(self, operation: Operation, params: dict[str, Any]) -> None:
+        self.operation = operation
+        self.params = params
+        self.statements = ItemStatements()
+
+    def run(self, item: Any, context: Context, commit: Commit) -> bool:
+        """Process and commit one item; return whether the job asks to stop.
+
+        Raises FenceLost, LateResult (not transactional only), DatabaseAway, or HookFailed (committed all the same).
+        """
+        once = self._in_transaction if self.operation.transactional else self._outside
+        for attempt in range(1, conf().transient_attempts + 1):
+            self._ready()
+            driver = connection.connection
+            try:
+                return once(item, context, commit)
+            except (FenceLost, LateResult, HookFailed):
+                raise
+            except BaseException as error:
+                fault = classify(error, driver)
+                if fault is Fault.CONNECTION:
+                    raise DatabaseAway from error
+                if fault is Fault.STATEMENTS_GONE:
+                    self.statements.forget()
+                if fault is Fault.ITEM or attempt == conf().transient_attempts:
+                    return self._record(self._failure(error, context), commit)
+        raise AssertionError("unreachable")
+
+    def _ready(self) -> None:
+        """A connection outside any transaction, with the statements prepared, whatever the last item left behind."""
+        driver = connection.connection
+        if driver is not None and (driver.closed or connection.in_atomic_block or connection.closed_in_transaction):
+            connection.close()
+        try:
+            self.statements.prepare()
+        except Exception as error:
+            raise DatabaseAway from error
+
+    def _in_transaction(self, item: Any, context: Context, commit: Commit) -> bool:
+        committed = False
+        stop = False
+
+        def mark() -> None:
+            nonlocal committed
+            committed = True
+
+        try:
+            with transaction.atomic():
+                transaction.on_commit(mark)  # runs first of all hooks: tells a failing hook from a failing COMMIT
+                watched = ItemTransaction()
+                with connection.execute_wrapper(watched.watch):
+                    returned = self._process(item, context)
+                watched.check()
+                stop = commit(self.statements, self._success(returned))
+        except BaseException as error:
+            if not committed:
+                raise
+            raise HookFailed(_describe(error), stop=stop) from error
+        return stop
+
+    def _outside(self, item: Any, context: Context, commit: Commit) -> bool:
+        driver = connection.connection
+        try:
+            result = self._success(self._process(item, context))
+        except BaseException as error:  # noqa: BLE001 - whatever an item raises is its own failure
+            if is_broken(driver):
+                raise DatabaseAway from error
+            result = self._failure(error, context)
+        if not connection.get_autocommit() or connection.in_atomic_block:
+            connection.close()
+            result = self._failure(ItemTransactionBroken("The operation left a transaction open."), context)
+        self._ready()
+        try:
+            return commit(self.statements, result)
+        except FenceLost:
+            raise LateResult(result) from None
+
+    def _process(self, item: Any, context: Context) -> Any:
+        return self.operation.process(self.operation.clean_item(item), self.params, context)
+
+    def _record(self, result: Result, commit: Commit) -> bool:
+        """Commit an outcome alone, after the item's own transaction was rolled back."""
+        self._ready()
+        driver = connection.connection
+        try:
+            return commit(self.statements, result)
+        except FenceLost:
+            raise
+        except Exception as error:
+            if is_broken(driver):
+                raise DatabaseAway from error
+            logger.exception("recording a failure failed; recording constants instead")
+            return commit(self.statements, Result(state=result.state, error_code="error", message=storable.UNREADABLE))
+
+    def _success(self, returned: Any) -> Result:
+        return Result(state=OutcomeState.SUCCEEDED, result=storable.json_text(returned, conf().result_bytes))
+
+    def _failure(self, error: BaseException, context: Context) -> Result:
+        chars = conf().message_chars
+        if isinstance(error, ItemSkipped):
+            return Result(state=OutcomeState.SKIPPED, error_code=error.code, message=storable.text(error.message, chars))
+        if isinstance(error, InDoubt):
+            return Result(state=OutcomeState.IN_DOUBT, error_code=error.code, message=storable.text(error.message, chars))
+        code, message = _code(error), storable.text(_describe(error), chars)
+        if isinstance(error, self.operation.retry_on) and context.attempt < self.operation.max_attempts:
+            return Result(
+                state=OutcomeState.DEFERRED,
+                error_code=code,
+                message=message,
+                due_in_seconds=self._backoff(context.attempt),
+            )
+        return Result(state=OutcomeState.FAILED, error_code=code, message=message)
+
+    def _backoff(self, attempt: int) -> float:
+        first, most = self.operation.backoff_seconds
+        return min(first * 2 ** (attempt - 1), most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+
+
+def _code(error: BaseException) -> str:
+    return error.code if isinstance(error, BulkopsError) else storable.text(type(error).__name__, 100)
+
+
+def _describe(error: BaseException) -> str:
+    """An error in words; a bare KeyError('x') or SystemExit says little without its class."""
+    if isinstance(error, BulkopsError):
+        return error.message
+    try:
+        text = str(error).strip()
+    except BaseException:  # noqa: BLE001 - an author's __str__ may raise anything
+        text = storable.UNREADABLE
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name
+

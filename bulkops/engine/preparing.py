@@ -1,0 +1,202 @@
+"""Collecting an operation's own items, or checking given ones, in a worker; commit by commit under a prepare epoch.
+
+A restart raises the epoch and deletes what was collected: the author's `items` is asked anew. Given items are already
+stored and are only checked. Only the job's first turn runs until the state flips to queued, in the last commit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.query import FlatValuesListIterable, ModelIterable
+
+from bulkops import events, holds, manifests, transitions
+from bulkops.conf import conf
+from bulkops.engine import finishing, turns
+from bulkops.engine.faults import Fault, classify
+from bulkops.exceptions import BulkopsError, FenceLost, InvalidItems
+from bulkops.models import Chunk, Job, Manifest
+from bulkops.states import EventKind, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bulkops.engine.holder import Holder
+    from bulkops.engine.turns import Taken
+    from bulkops.manifests import Packed
+    from bulkops.operation import Operation
+
+COMMIT_SECONDS = 0.5
+"""What was collected is committed about this often, so that the page's count moves."""
+
+
+class Interrupted(BulkopsError):
+    """Preparing was interrupted: the job or the worker is to stop."""
+
+
+def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder) -> None:
+    """Bring a job from preparing to queued, or to failed with the reason; quietly leave it where it is to stop."""
+    preparation = _Preparation(job, taken, operation, params, holder)
+    try:
+        if job.collects:
+            preparation.collect()
+        else:
+            preparation.check()
+    except (Interrupted, FenceLost):
+        return
+    except BulkopsError as error:
+        finishing.fail(taken, f"Preparing failed: {error.message}", error.code)
+    except BaseException as error:
+        if classify(error, preparation.driver) is Fault.CONNECTION:
+            raise
+        if connection.in_atomic_block or connection.closed_in_transaction:
+            connection.close()
+        name = type(error).__name__
+        finishing.fail(taken, f"Collecting the items failed: {name}: {error}", name[:100])
+
+
+class _Preparation:
+    def __init__(
+        self, job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder
+    ) -> None:
+        self.job = job
+        self.taken = taken
+        self.operation = operation
+        self.params = params
+        self.holder = holder
+        self.driver = connection.connection
+        self.epoch = self._begin()
+
+    def _begin(self) -> int:
+        with transaction.atomic():
+            job = self._locked()
+            if job.collects:
+                Chunk.objects.filter(job=job).delete()
+                Manifest.objects.filter(job=job).delete()
+            Job.objects.filter(pk=job.pk).update(prepare_epoch=F("prepare_epoch") + 1, prepared=0)
+            return job.prepare_epoch + 1
+
+    def _locked(self) -> Job:
+        """The job, locked, if it is still to be prepared and this worker's turn is still its own."""
+        job = transitions.lock_job(self.job.pk)
+        if job is None or job.state != JobState.PREPARING:
+            raise Interrupted
+        if turns.lock_own(job, self.taken) is None:
+            raise FenceLost
+        return job
+
+    def _locked_in_this_epoch(self) -> Job:
+        job = self._locked()
+        if job.prepare_epoch != self.epoch:
+            raise FenceLost
+        return job
+
+    def collect(self) -> None:
+        """Store what `items` yields; the last commit makes the job queued."""
+        items = self._watched(_read(self.operation.items(self.params)))
+        if self.job.limit is not None:
+            items = itertools.islice(items, self.job.limit)
+        total = 0
+        for batch in _in_batches(manifests.pack(self._cleaned(items))):
+            total += sum(chunk.size for chunk in batch)
+            with transaction.atomic():
+                self._locked_in_this_epoch()
+                manifests.store(self.job.pk, batch)
+                Job.objects.filter(pk=self.job.pk).update(prepared=total)
+        self._end(total)
+
+    def check(self) -> None:
+        """Validate items that were given; the bad ones among them fail the job before any item runs."""
+        errors: list[tuple[int | None, str | None, str]] = []
+        position = 0
+        numbers = list(Chunk.objects.filter(job=self.job).order_by("number").values_list("number", flat=True))
+        for number in numbers:
+            payload = Manifest.objects.values_list("payload", flat=True).get(pk=(self.job.pk, number))
+            for item in self._watched(manifests.decode(payload)):
+                if len(errors) < conf().bad_items_named:
+                    errors += _errors(self.operation, position, item)
+                position += 1
+            with transaction.atomic():
+                self._locked_in_this_epoch()
+                Job.objects.filter(pk=self.job.pk).update(prepared=position)
+        if errors:
+            raise InvalidItems(_named(errors))
+        self._end(position)
+
+    def _end(self, total: int) -> None:
+        with transaction.atomic():
+            job = self._locked_in_this_epoch()
+            transitions.move(job, JobState.QUEUED, total=total, prepared=total)
+            events.record(job, EventKind.ITEMS_COLLECTED, detail=f"{total} items")
+            holds.send_turns(job, first=True)
+
+    def _watched(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            if self.holder.draining():
+                raise Interrupted
+            yield item
+
+    def _cleaned(self, items: Iterable[Any]) -> Iterator[Any]:
+        for position, item in enumerate(items):
+            errors = _errors(self.operation, position, item)
+            if errors:
+                raise InvalidItems(_named(errors))
+            yield item
+
+
+def _errors(operation: Operation, position: int, item: Any) -> list[tuple[int | None, str | None, str]]:
+    try:
+        operation.clean_item(item)
+    except InvalidItems as error:
+        return [(position, field, text) for _, field, text in error.errors]
+    return []
+
+
+def _named(errors: list[tuple[int | None, str | None, str]]) -> str:
+    lines = [
+        f"item {position}{f', {field}' if field else ''}: {text}"
+        for position, field, text in errors[: conf().bad_items_named]
+    ]
+    return f"{len(lines)} invalid item{'s' if len(lines) > 1 else ''}: " + "; ".join(lines)
+
+
+def _in_batches(packed: Iterable[Packed]) -> Iterator[list[Packed]]:
+    """Chunks as they come, together for as long as a commit may wait."""
+    batch: list[Packed] = []
+    since = time.monotonic()
+    for chunk in packed:
+        batch.append(chunk)
+        if time.monotonic() - since >= COMMIT_SECONDS:
+            yield batch
+            batch, since = [], time.monotonic()
+    if batch:
+        yield batch
+
+
+def _read(source: Iterable[Any]) -> Iterator[Any]:
+    """Items of any iterable; a queryset is read by keyset, so that no cursor or snapshot stays open for long."""
+    if not isinstance(source, QuerySet):
+        yield from source
+    elif source.query.is_sliced or source.query.combinator or source.query.distinct:
+        yield from source.iterator(chunk_size=conf().chunk_items)
+    elif source._iterable_class is FlatValuesListIterable and source._fields == ("pk",):  # noqa: SLF001 - no public name
+        yield from _keys(source)
+    elif source._iterable_class is ModelIterable:  # noqa: SLF001
+        yield from _keys(source.values_list("pk", flat=True))
+    else:
+        keys = _keys(source.order_by().values_list("pk", flat=True))
+        while page := list(itertools.islice(keys, conf().chunk_items)):
+            yield from source.filter(pk__in=page).order_by("pk")
+
+
+def _keys(source: QuerySet[Any]) -> Iterator[Any]:
+    """Primary keys in order, a page at a time."""
+    page = list(source.order_by("pk")[: conf().chunk_items])
+    while page:
+        yield from page
+        page = list(source.filter(pk__gt=page[-1]).order_by("pk")[: conf().chunk_items])
+

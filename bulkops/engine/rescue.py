@@ -1,0 +1,121 @@
+"""Brings back what nobody moves any more: work of dead clusters and workers, lost messages, unsettled stops.
+
+Any leader runs it every round. Jobs that somebody has locked are skipped until the next round, and rescuing twice is
+harmless, so no lock elects a rescuer: a frozen one would keep it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q
+
+from bulkops import dispatch, holds, transitions
+from bulkops.clock import from_now
+from bulkops.conf import conf
+from bulkops.models import Chunk, Job, Turn
+from bulkops.states import ACTIVE, STOPPING, WORKABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from bulkops.models import Cluster
+
+logger = logging.getLogger("bulkops.engine")
+
+
+def rescue() -> int:
+    """One round: take back, send again, settle; return the number of jobs that were moved on. A transaction a job."""
+    moved = release_dead()
+    for job_id in list(_with_lost_turns().union(_unsettled(), all=True)):
+        moved += _mend(job_id)
+    return moved
+
+
+def release_dead() -> int:
+    """Take back what clusters hold whose leader has not been heard of in time."""
+    return _release(holds.held_by_dead())
+
+
+def release_worker(cluster: Cluster, worker: int) -> bool:
+    """Take back what one worker held, at once, since its process is known to be gone.
+
+    False if a job was locked and has to be tried again.
+    """
+    condition = Q(holder=cluster, worker=worker)
+    _release(condition)
+    return not _holding(condition).exists()
+
+
+def _holding(condition: Q) -> Iterable[UUID]:
+    turns = Turn.objects.filter(condition).values_list("job_id", flat=True)
+    return turns.union(Chunk.objects.filter(condition).values_list("job_id", flat=True))
+
+
+def _release(condition: Q) -> int:
+    moved = 0
+    for job_id in list(_holding(condition)):
+        with transaction.atomic():
+            job = transitions.lock_job(job_id, skip_locked=True)
+            if job is None or not holds.take_back(job, condition):
+                continue
+            if not holds.settle_stop(job) and job.state in ACTIVE:
+                holds.send_turns(job)
+            moved += 1
+    return moved
+
+
+def _with_lost_turns() -> Iterable[UUID]:
+    """Jobs with a turn that has been due for a while although no worker took it and no message waits for one.
+
+    A message that a worker has claimed is locked into the future; if the turn is still not taken, that worker died
+    in between.
+    """
+    waiting = dispatch.waiting_messages().filter(pk=OuterRef("message_id"))
+    return (
+        Turn.objects.filter(
+            Q(job__state__in=WORKABLE) | Q(job__state__in=STOPPING),
+            holder__isnull=True,
+            due__lt=from_now(-conf().turn_grace_seconds),
+        )
+        .filter(~Exists(waiting))
+        .values_list("job_id", flat=True)
+        .distinct()
+    )
+
+
+def _unsettled() -> Iterable[UUID]:
+    """Active jobs that are to stop or to go on, of which nothing is held and no turn is due."""
+    held_turns = Turn.objects.filter(job=OuterRef("pk")).filter(Q(holder__isnull=False) | Q(due__isnull=False))
+    held_chunks = Chunk.objects.filter(job=OuterRef("pk"), holder__isnull=False)
+    return (
+        Job.objects.filter(Q(state__in=STOPPING) | Q(state__in=WORKABLE))
+        .filter(~Exists(held_turns), ~Exists(held_chunks))
+        .values_list("pk", flat=True)
+    )
+
+
+def _mend(job_id: UUID) -> bool:
+    with transaction.atomic():
+        job = transitions.lock_job(job_id, skip_locked=True)
+        if job is None or job.state not in WORKABLE | STOPPING:
+            return False
+        if holds.settle_stop(job):
+            return True
+        lost = Turn.objects.filter(job=job, holder__isnull=True).filter(
+            Q(due__isnull=True) | Q(due__lt=from_now(-conf().turn_grace_seconds))
+        )
+        stale = [
+            turn.message_id
+            for turn in lost.exclude(message_id=None)
+            if not dispatch.waiting_messages().filter(pk=turn.message_id).exists()
+        ]
+        dispatch.withdraw(stale)
+        lost.filter(Q(message_id=None) | Q(message_id__in=stale)).update(seq=F("seq") + 1, message_id=None)
+        holds.send_turns(job)
+        logger.info("job=%s event=turns_sent_again", job.pk)
+        return True
+

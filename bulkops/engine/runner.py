@@ -1,0 +1,163 @@
+"""One slice: take the turn, work chunks until time, job or worker say stop, then let go and hand on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from bulkops import events, permissions, registry, transitions
+from bulkops.conf import conf
+from bulkops.engine import chunks, finishing, preparing, turns
+from bulkops.engine.items import HookFailed, ItemRunner, LateResult
+from bulkops.engine.messages import Messages
+from bulkops.exceptions import FenceLost, InvalidParams, UnknownOperation
+from bulkops.models import Job
+from bulkops.operation import Context
+from bulkops.states import WORKABLE, EventKind, JobState
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from bulkops.engine.holder import Holder
+    from bulkops.engine.statements import Claim, Retry
+    from bulkops.engine.turns import Taken
+    from bulkops.operation import Operation
+
+logger = logging.getLogger("bulkops.engine")
+
+
+def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
+    """Use one turn; return in a word what came of it: stale, failed, paused, prepared, idle or worked.
+
+    Commits item by item. Raises DatabaseAway where the connection was lost; the turn then stays held until somebody
+    takes it back, which a worker's cluster does as soon as the worker is gone.
+    """
+    taken = turns.take(job_id, number, seq, holder)
+    if taken is None:
+        return "stale"
+    job = Job.objects.select_related("owner").get(pk=job_id)
+    try:
+        operation = registry.get(job.operation)
+        params = operation.clean_params(job.params)
+    except UnknownOperation as error:
+        finishing.fail(taken, error.message, error.code)
+        return "failed"
+    except InvalidParams as error:
+        finishing.fail(taken, f"The parameters are no longer valid: {error.message}", error.code)
+        return "failed"
+    if not permissions.may_submit(job.owner, operation):
+        _pause(taken, "The owner may no longer run this operation.")
+        finishing.end_slice(taken, None, operation, params)
+        return "paused"
+    if job.state == JobState.PREPARING:
+        preparing.prepare(job, taken, operation, params, holder)
+        finishing.end_slice(taken, None, operation, params)
+        return "prepared"
+    claimed = Slice(job, taken, operation, params, holder).work()
+    return "worked" if claimed else "idle"
+
+
+def _pause(taken: Taken, why: str) -> None:
+    with transaction.atomic():
+        job = transitions.lock_job(taken.job_id)
+        if job is not None and job.state in WORKABLE and turns.lock_own(job, taken) is not None:
+            events.record(job, EventKind.PAUSE_REQUESTED, detail=why)
+            job.chunks.filter(finished=False).update(stop=True)
+            transitions.move(job, JobState.PAUSING, detail=why)
+
+
+class Slice:
+    """The work of one turn on one job, up to `slice_seconds` and at least one item."""
+
+    def __init__(
+        self, job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder
+    ) -> None:
+        self.job = job
+        self.taken = taken
+        self.operation = operation
+        self.params = params
+        self.holder = holder
+        self.runner = ItemRunner(operation, params)
+        self.messages = Messages(job.pk)
+        self.ends_at = time.monotonic() + conf().slice_seconds
+
+    def work(self) -> bool:
+        """Work chunk after chunk; say whether there was one. Leaves quietly where a fence is lost."""
+        claim: Claim | None = None
+        worked = False
+        try:
+            while (claim := chunks.claim(self.taken, self.holder)) is not None:
+                worked = True
+                if not self._work_chunk(claim):
+                    break
+        except FenceLost:
+            logger.warning("job=%s turn=%s event=fence_lost", self.job.pk, self.taken.number)
+        self.messages.flush()
+        finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked)
+        return worked
+
+    def _work_chunk(self, claim: Claim) -> bool:
+        """Work the chunk; say whether its end was reached and there is time for another."""
+        items = chunks.items_of(self.taken, claim)
+        for retry in chunks.due_retries(self.taken, claim):
+            if self._work_item(claim, items, retry.position, retry.attempt + 1, retry) or self._over():
+                return False
+        for offset in range(claim.cursor, claim.size):
+            if self._work_item(claim, items, claim.start + offset, 1, None) or self._over():
+                return False
+        with transaction.atomic():
+            transitions.lock_job(self.job.pk)
+            chunks.release(claim)
+        return True
+
+    def _over(self) -> bool:
+        return self.holder.draining() or time.monotonic() >= self.ends_at
+
+    def _work_item(self, claim: Claim, items: list[Any], position: int, attempt: int, retry: Retry | None) -> bool:
+        """Process and commit one item; say whether the job asks to stop."""
+        offset = position - claim.start
+        if retry is None:
+            commit = partial(_advance, claim, offset, attempt)
+        else:
+            commit = partial(_resolve, claim, retry)
+        try:
+            stop = self.runner.run(items[offset], self._context(claim, position, attempt), commit)
+        except HookFailed as failed:
+            events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {position}: {failed.message}")
+            stop = failed.stop
+        except LateResult as late:
+            events.record(
+                self.job,
+                EventKind.LATE_RESULT,
+                detail=f"Item {position}, {late.result.state.label}: {late.result.message or late.result.result or ''}",
+            )
+            raise FenceLost from late
+        self.messages.write_if_due()
+        return stop
+
+    def _context(self, claim: Claim, position: int, attempt: int) -> Context:
+        return Context(
+            job_id=self.job.pk,
+            position=position,
+            attempt=attempt,
+            root_job_id=self.job.pk,
+            root_position=position,
+            say=self.messages.say,
+            stop_asked=partial(self._stop_asked, claim),
+        )
+
+    def _stop_asked(self, claim: Claim) -> bool:
+        return self.holder.draining() or chunks.stop_asked(claim)
+
+
+def _advance(claim: Claim, offset: int, attempt: int, statements: Any, result: Any) -> bool:
+    return statements.advance(claim, offset, attempt, result)
+
+
+def _resolve(claim: Claim, retry: Retry, statements: Any, result: Any) -> bool:
+    return statements.resolve(claim, retry, result)
+

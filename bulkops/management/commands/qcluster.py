@@ -1,0 +1,30 @@
+"""`manage.py qcluster`: a worker cluster, in place of django-q2's command of the same name."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+from django_q.conf import Conf as QueueConf
+
+from bulkops.cluster.leader import Leader
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+
+class Command(BaseCommand):
+    help = "Run a worker cluster until SIGTERM or SIGINT; then the items in hand are finished and the rest handed on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--workers", type=int, default=None, help="worker processes (default: Q_CLUSTER's)")
+        parser.add_argument("--queues", default="default", help="queues to serve, separated by commas")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        workers = QueueConf.WORKERS if options["workers"] is None else options["workers"]
+        if workers < 1:
+            self.stderr.write("qcluster: --workers must be at least 1")
+            sys.exit(2)
+        queues = [queue.strip() for queue in options["queues"].split(",") if queue.strip()]
+        sys.exit(Leader(workers=workers, queues=queues or ["default"]).run())

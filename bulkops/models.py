@@ -187,9 +187,7 @@ class Outcome(models.Model):
 
     pk = models.CompositePrimaryKey("job_id", "position")
     # No constraint in the database: its check would lock the job's row once per item.
-    job = models.ForeignKey(
-        Job, on_delete=models.CASCADE, related_name="outcomes", db_index=False, db_constraint=False
-    )
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="outcomes", db_index=False, db_constraint=False)
     position = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=OutcomeState.choices)
     attempt = models.PositiveSmallIntegerField(default=1)

@@ -145,7 +145,9 @@ class Operation:
             raise InvalidItems("An item must have named fields.", [(None, None, "not an object with named fields")])
         form = self.Item(data=item)
         if not form.is_valid():
-            errors = [(None, None if field == "__all__" else field, " ".join(t)) for field, t in plain(form.errors).items()]
+            errors = [
+                (None, None if field == "__all__" else field, " ".join(t)) for field, t in plain(form.errors).items()
+            ]
             raise InvalidItems("; ".join(f"{field}: {text}" if field else text for _, field, text in errors), errors)
         return form.cleaned_data
 

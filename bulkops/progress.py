@@ -7,10 +7,11 @@ aggregate over a thousand rows.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Min, Q, Sum
 from django.utils import timezone
 
 from bulkops import holds
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from bulkops.models import Job
+
+UNSTARTED = frozenset({JobState.QUEUED, JobState.PREPARING})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +65,9 @@ def of(job: Job) -> Progress:
 
 
 def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
-    """The figures of many jobs; queries do not grow with their number, except for waiting ones' places."""
+    """The figures of many jobs; the number of queries does not grow with theirs."""
     jobs = list(jobs)
-    counts = {
+    counts: dict[UUID, Any] = {
         row["job"]: row
         for row in Chunk.objects.filter(job__in=[job.pk for job in jobs])
         .values("job")
@@ -74,24 +77,24 @@ def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
             skipped=Sum("skipped"),
             in_doubt=Sum("in_doubt"),
             deferred=Sum("deferred"),
-            held=Count("pk", filter=Q(holder__isnull=False)),
             next_try=Min("due", filter=Q(finished=False)),
         )
     }
     now = timezone.now()
     waiting = any(job.state in WORKABLE for job in jobs)
     worker_alive = not waiting or holds.alive_clusters().exists()
-    return {job.pk: _progress(job, counts.get(job.pk, {}), now, worker_alive=worker_alive) for job in jobs}
+    places = queue_places([job for job in jobs if job.state in UNSTARTED])
+    return {
+        job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, worker_alive=worker_alive)
+        for job in jobs
+    }
 
 
-def _progress(job: Job, row: dict, now: datetime, *, worker_alive: bool) -> Progress:
+def _progress(job: Job, row: dict, position: int | None, now: datetime, *, worker_alive: bool) -> Progress:
     counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
     processed = sum(counted.values()) - counted["deferred"]
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
     rate = processed / elapsed if elapsed and processed else None
-    position = None
-    if job.state in {JobState.QUEUED, JobState.PREPARING} and not row.get("held"):
-        position = queue_position(job)
     stalled = job.state in WORKABLE and not worker_alive
     words, advice = _in_words(job, position, row.get("next_try"), now, stalled=stalled)
     return Progress(
@@ -108,13 +111,22 @@ def _progress(job: Job, row: dict, now: datetime, *, worker_alive: bool) -> Prog
     )
 
 
-def queue_position(job: Job) -> int | None:
-    """How many jobs' turns are due before this job's first; None if none of its turns waits."""
-    mine = Turn.objects.filter(job=job, holder__isnull=True, due__isnull=False).order_by("due").first()
-    if mine is None:
-        return None
-    ahead = Turn.objects.filter(holder__isnull=True, due__lt=mine.due, job__queue=job.queue, job__started_at=None)
-    return ahead.exclude(job=job).values("job").distinct().count()
+def queue_places(jobs: list[Job]) -> dict[UUID, int]:
+    """How many unstarted jobs of the same queue are due before each of these; without those that wait for nothing."""
+    if not jobs:
+        return {}
+    waiting = (
+        Turn.objects.filter(holder__isnull=True, due__isnull=False, job__started_at=None)
+        .values_list("job", "job__queue")
+        .annotate(first=Min("due"))
+        .order_by("first")
+    )
+    ahead: Counter[str] = Counter()
+    places = {}
+    for job_id, queue, _ in waiting:
+        places[job_id] = ahead[queue]
+        ahead[queue] += 1
+    return {job.pk: places[job.pk] for job in jobs if job.pk in places}
 
 
 def _in_words(
@@ -122,33 +134,28 @@ def _in_words(
 ) -> tuple[str, str]:
     if stalled:
         return "Waiting: no worker is running", "Tell your administrator. The job starts as soon as a worker does."
-    match JobState(job.state):
-        case JobState.PREPARING:
-            doing = "Collecting the items" if job.collects else "Checking the items"
-            return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
-        case JobState.QUEUED:
-            if position:
-                return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
-            return "Waiting for a free worker", ""
-        case JobState.RUNNING:
-            if next_try is not None and next_try > now:
-                return "Running; some items wait for another try", ""
-            return "Running", ""
-        case JobState.PAUSING:
-            return "Pausing: the item in hand is finished first", ""
-        case JobState.PAUSED:
-            return "Paused", "Resume it to go on where it stands, or cancel it."
-        case JobState.CANCELLING:
-            return "Cancelling: the item in hand is finished first", ""
-        case JobState.COMPLETED:
-            return "Completed", ""
-        case JobState.COMPLETED_WITH_ERRORS:
-            return "Completed, with errors", "Look at the failed items below."
-        case JobState.CANCELLED:
-            return "Cancelled", "What was done before stays done."
-        case JobState.FAILED:
-            return "Failed", job.error
-    raise AssertionError(job.state)
+    if job.state == JobState.PREPARING:
+        doing = "Collecting the items" if job.collects else "Checking the items"
+        return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
+    if job.state == JobState.QUEUED and position:
+        return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
+    if job.state == JobState.RUNNING and next_try is not None and next_try > now:
+        return "Running; some items wait for another try", ""
+    if job.state == JobState.FAILED:
+        return "Failed", job.error
+    return _WORDS[JobState(job.state)]
+
+
+_WORDS: dict[JobState, tuple[str, str]] = {
+    JobState.QUEUED: ("Waiting for a free worker", ""),
+    JobState.RUNNING: ("Running", ""),
+    JobState.PAUSING: ("Pausing: the item in hand is finished first", ""),
+    JobState.PAUSED: ("Paused", "Resume it to go on where it stands, or cancel it."),
+    JobState.CANCELLING: ("Cancelling: the item in hand is finished first", ""),
+    JobState.COMPLETED: ("Completed", ""),
+    JobState.COMPLETED_WITH_ERRORS: ("Completed, with errors", "Look at the failed items below."),
+    JobState.CANCELLED: ("Cancelled", "What was done before stays done."),
+}
 
 
 def allowed(job: Job) -> dict[str, bool]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 
 from bulkops.states import ACTIVE
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.contrib.auth.models import AnonymousUser
-
-    from bulkops.models import Job
-
-    User = AbstractBaseUser | AnonymousUser
+    from bulkops.models import Job  # noqa: F401 - named in a string below
 
 
 class JobQuerySet(QuerySet["Job"]):
@@ -29,6 +25,14 @@ class JobQuerySet(QuerySet["Job"]):
     def ended(self) -> JobQuerySet:
         """Jobs that are over, in whatever way."""
         return self.exclude(state__in=ACTIVE)
+
+    def in_state(self, state: str) -> JobQuerySet:
+        """Jobs in one state."""
+        return self.filter(state=state)
+
+    def owned_by(self, user: Any) -> JobQuerySet:
+        """Jobs of one user."""
+        return self.filter(owner=user)
 
     def visible_to(self, user: Any) -> JobQuerySet:
         """Their owner's, or all for holders of `bulkops.view_job` or `bulkops.change_job`; `is_staff` gives nothing."""
@@ -48,9 +52,7 @@ class JobQuerySet(QuerySet["Job"]):
 
     def found(self, text: str) -> JobQuerySet:
         """Jobs whose name, id, owner, tag or input file name holds the text."""
-        from bulkops.models import Job  # late: models import this module
-
-        username = Job._meta.get_field("owner").related_model.USERNAME_FIELD  # type: ignore[union-attr]
+        username = get_user_model().USERNAME_FIELD
         match = (
             Q(name__icontains=text)
             | Q(operation__icontains=text)
@@ -58,14 +60,6 @@ class JobQuerySet(QuerySet["Job"]):
             | Q(tags__contains=[text])
             | Q(**{f"owner__{username}__icontains": text})
         )
-        try:
-            match |= Q(pk=_as_uuid(text))
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            match |= Q(pk=UUID(text))
         return self.filter(match)
-
-
-def _as_uuid(text: str) -> UUID:
-    from uuid import UUID
-
-    return UUID(text)

@@ -1,4 +1,4 @@
-"""The verbs that all faces share: submit, cancel, pause, resume. Each locks, checks, moves, dispatches, in one transaction.
+"""The verbs that all faces share: submit, cancel, pause, resume. Each is one transaction: lock, check, move, dispatch.
 
 Services never meet the engine but in the tables.
 """
@@ -63,7 +63,7 @@ class Submission:
         self.parallelism = parallelism
         self.collects = items is None
         self.packed = [] if items is None else list(manifests.pack(_validated(operation, items, limit)))
-        self.total = None if self.collects else sum(chunk.size for chunk in self.packed)
+        self.total: int | None = None if self.collects else sum(chunk.size for chunk in self.packed)
         many = self.total is not None and self.total > conf().validated_in_request
         self.prepares = self.collects or (many and operation.Item is not None)
 
@@ -113,8 +113,8 @@ def _validated(operation: Operation, items: Iterable[Any], limit: int | None) ->
         if not errors:
             yield item
     if errors:
-        position, field, text = errors[0]
-        where = f"item {position}" + (f", {field}" if field else "")
+        first, field, text = errors[0]
+        where = f"item {first}" + (f", {field}" if field else "")
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         raise InvalidItems(f"{where[0].upper()}{where[1:]}: {text}{more}", errors[: conf().bad_items_named])
 
@@ -300,7 +300,7 @@ def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
         return locked
 
 
-def resume(*, job: Job, actor: Any) -> Job:
+def resume(*, job: Job, actor: Any, reason: str = "") -> Job:
     """Let a paused job go on where it stood. Raises NotAllowedNow for a job that is not paused, and NotPermitted."""
     with _controlled(job, actor) as locked:
         holds.settle_stop(locked)
@@ -312,7 +312,7 @@ def resume(*, job: Job, actor: Any) -> Job:
         else:
             to = JobState.QUEUED if locked.started_at is None else JobState.RUNNING
         transitions.move(locked, to, actor=actor)
-        events.record(locked, EventKind.RESUMED, actor=actor)
+        why = storable.text(reason.strip(), conf().message_chars)
+        events.record(locked, EventKind.RESUMED, actor=actor, detail=why)
         holds.send_turns(locked, first=True)
         return locked
-

@@ -97,9 +97,7 @@ class OutcomeState(TextChoices):
     """Waits for its next attempt; not counted as processed."""
 
 
-PROCESSED = frozenset(
-    {OutcomeState.SUCCEEDED, OutcomeState.SKIPPED, OutcomeState.FAILED, OutcomeState.IN_DOUBT}
-)
+PROCESSED = frozenset({OutcomeState.SUCCEEDED, OutcomeState.SKIPPED, OutcomeState.FAILED, OutcomeState.IN_DOUBT})
 
 
 class EventKind(TextChoices):

@@ -64,4 +64,3 @@ def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -
         "queue_position": now.queue_position,
         "stalled": now.stalled,
     }
-

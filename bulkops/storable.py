@@ -26,7 +26,7 @@ def text(value: Any, limit: int) -> str:
     try:
         clean = _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(value)[: limit + 1])
         return clean if len(clean) <= limit else f"{clean[: limit - 14]}… (truncated)"
-    except BaseException:  # noqa: BLE001 - a __str__ of an author's may raise anything
+    except BaseException:
         return UNREADABLE
 
 
@@ -55,7 +55,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def json_text(value: Any, limit: int) -> str | None:
-    """The value as strict JSON of at most `limit` bytes, or a JSON object that says it was truncated. None stays None."""
+    """The value as strict JSON of at most `limit` bytes, or an object that says it was truncated; None stays None."""
     if value is None:
         return None
     try:
@@ -64,5 +64,5 @@ def json_text(value: Any, limit: int) -> str | None:
         if size > limit:
             return json.dumps({"truncated": encoded[: limit // 8], "bytes": size})
         return encoded
-    except BaseException:  # noqa: BLE001 - see the module's docstring
+    except BaseException:
         return UNREADABLE_JSON

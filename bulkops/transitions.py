@@ -11,7 +11,7 @@ from bulkops import events
 from bulkops.clock import ClockTimestamp
 from bulkops.exceptions import NotAllowedNow
 from bulkops.models import Job
-from bulkops.states import ACTIVE, ENDED, TRANSITIONS, EventKind, JobState
+from bulkops.states import ENDED, TRANSITIONS, EventKind, JobState
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,8 +28,8 @@ def lock_job(job_id: UUID, *, skip_locked: bool = False) -> Job | None:
 
 def lock_owner_and_job(job_id: UUID) -> Job | None:
     """The job, its owner's row locked before its own: what finishing needs, since it frees the slot."""
-    owner_id = Job.objects.filter(pk=job_id).values_list("owner_id", flat=True).first()
-    get_user_model()._default_manager.select_for_update(no_key=True).only("pk").filter(pk=owner_id).first()
+    owner = get_user_model()._default_manager.filter(bulkops_jobs=job_id)
+    owner.select_for_update(no_key=True, of=("self",)).only("pk").first()
     return lock_job(job_id)
 
 
@@ -69,5 +69,4 @@ def move(job: Job, to: JobState, *, actor: Any = None, detail: str = "", **field
     if Job.objects.filter(pk=job.pk, state=origin).update(state=to, **fields) != 1:
         raise NotAllowedNow("The job's state has just changed.", job)
     job.refresh_from_db(fields=["state", *fields])
-    assert (job.slot is None) == (to not in ACTIVE)
     events.record(job, EventKind.STATE_CHANGED, actor=actor, from_state=origin, to_state=to, detail=detail or reason)

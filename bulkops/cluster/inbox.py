@@ -78,7 +78,7 @@ class Inbox:
             task = SignedPackage.loads(payload)
         except (BadSignature, TypeError, ImportError, AttributeError) as error:
             # Signed with another key, or naming code that is gone; a turn's message is sent again by rescue.
-            logger.error("event=message_unreadable message=%s %s", message_id, type(error).__name__)  # noqa: TRY400
+            logger.error("event=message_unreadable message=%s %s", message_id, type(error).__name__)
             dispatch.withdraw([message_id])
             return None
         task["ack_id"] = message_id

@@ -22,7 +22,7 @@ _draining = False
 
 
 def _drain(_signum: int, _frame: FrameType | None) -> None:
-    global _draining  # noqa: PLW0603 - a signal handler may only set a flag
+    global _draining
     _draining = True
 
 

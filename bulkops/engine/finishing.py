@@ -89,7 +89,7 @@ class FinishFailed(BulkopsError):
     def __init__(self, error: BaseException, fault: Fault) -> None:
         text = str(error).strip()
         super().__init__(f"Finishing failed: {type(error).__name__}{': ' if text else ''}{text}")
-        self.code = storable.text(type(error).__name__, 100)  # type: ignore[misc]
+        self.code = storable.text(type(error).__name__, 100)
         self.fault = fault
 
 
@@ -136,4 +136,3 @@ def fail(taken: Taken, message: str, code: str) -> None:
         job.turns.update(holder=None, worker=None, due=None)
         error = storable.text(message, conf().message_chars)
         transitions.move(job, JobState.FAILED, error=error, error_code=code, detail=error)
-

@@ -27,7 +27,7 @@ _current: Holder | None = None
 
 def become(holder: Holder | None) -> None:
     """Set this process's identity, once, when a worker process begins."""
-    global _current  # noqa: PLW0603 - a process is one worker
+    global _current
     _current = holder
 
 

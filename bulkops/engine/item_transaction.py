@@ -31,7 +31,7 @@ class ItemTransaction:
         self._begun = 0
         self._ended = False
 
-    def watch(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001 - Django's signature
+    def watch(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """See each statement just before it is sent."""
         self._look()
         return execute(sql, params, many, context)

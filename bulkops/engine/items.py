@@ -126,7 +126,7 @@ class ItemRunner:
         driver = connection.connection
         try:
             result = self._success(self._process(item, context))
-        except BaseException as error:  # noqa: BLE001 - whatever an item raises is its own failure
+        except BaseException as error:
             if is_broken(driver):
                 raise DatabaseAway from error
             result = self._failure(error, context)
@@ -160,12 +160,11 @@ class ItemRunner:
         return Result(state=OutcomeState.SUCCEEDED, result=storable.json_text(returned, conf().result_bytes))
 
     def _failure(self, error: BaseException, context: Context) -> Result:
-        chars = conf().message_chars
+        code, message = _code(error), storable.text(_describe(error), conf().message_chars)
         if isinstance(error, ItemSkipped):
-            return Result(state=OutcomeState.SKIPPED, error_code=error.code, message=storable.text(error.message, chars))
+            return Result(state=OutcomeState.SKIPPED, error_code=code, message=message)
         if isinstance(error, InDoubt):
-            return Result(state=OutcomeState.IN_DOUBT, error_code=error.code, message=storable.text(error.message, chars))
-        code, message = _code(error), storable.text(_describe(error), chars)
+            return Result(state=OutcomeState.IN_DOUBT, error_code=code, message=message)
         if isinstance(error, self.operation.retry_on) and context.attempt < self.operation.max_attempts:
             return Result(
                 state=OutcomeState.DEFERRED,
@@ -190,8 +189,7 @@ def _describe(error: BaseException) -> str:
         return error.message
     try:
         text = str(error).strip()
-    except BaseException:  # noqa: BLE001 - an author's __str__ may raise anything
+    except BaseException:
         text = storable.UNREADABLE
     name = type(error).__name__
     return f"{name}: {text}" if text else name
-

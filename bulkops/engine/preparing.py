@@ -60,9 +60,7 @@ def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any]
 
 
 class _Preparation:
-    def __init__(
-        self, job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder
-    ) -> None:
+    def __init__(self, job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder) -> None:
         self.job = job
         self.taken = taken
         self.operation = operation
@@ -183,7 +181,7 @@ def _read(source: Iterable[Any]) -> Iterator[Any]:
         yield from source
     elif source.query.is_sliced or source.query.combinator or source.query.distinct:
         yield from source.iterator(chunk_size=conf().chunk_items)
-    elif source._iterable_class is FlatValuesListIterable and source._fields == ("pk",):  # noqa: SLF001 - no public name
+    elif source._iterable_class is FlatValuesListIterable and source._fields == ("pk",):  # type: ignore[attr-defined]  # noqa: SLF001
         yield from _keys(source)
     elif source._iterable_class is ModelIterable:  # noqa: SLF001
         yield from _keys(source.values_list("pk", flat=True))
@@ -199,4 +197,3 @@ def _keys(source: QuerySet[Any]) -> Iterator[Any]:
     while page:
         yield from page
         page = list(source.filter(pk__gt=page[-1]).order_by("pk")[: conf().chunk_items])
-

@@ -7,7 +7,7 @@ harmless, so no lock elects a rescuer: a frozen one would keep it.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -19,8 +19,9 @@ from bulkops.models import Chunk, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from uuid import UUID
+
+    from django.db.models import QuerySet
 
     from bulkops.models import Cluster
 
@@ -50,7 +51,7 @@ def release_worker(cluster: Cluster, worker: int) -> bool:
     return not _holding(condition).exists()
 
 
-def _holding(condition: Q) -> Iterable[UUID]:
+def _holding(condition: Q) -> QuerySet[Any, UUID]:
     turns = Turn.objects.filter(condition).values_list("job_id", flat=True)
     return turns.union(Chunk.objects.filter(condition).values_list("job_id", flat=True))
 
@@ -68,7 +69,7 @@ def _release(condition: Q) -> int:
     return moved
 
 
-def _with_lost_turns() -> Iterable[UUID]:
+def _with_lost_turns() -> QuerySet[Any, UUID]:
     """Jobs with a turn that has been due for a while although no worker took it and no message waits for one.
 
     A message that a worker has claimed is locked into the future; if the turn is still not taken, that worker died
@@ -87,7 +88,7 @@ def _with_lost_turns() -> Iterable[UUID]:
     )
 
 
-def _unsettled() -> Iterable[UUID]:
+def _unsettled() -> QuerySet[Any, UUID]:
     """Active jobs that are to stop or to go on, of which nothing is held and no turn is due."""
     held_turns = Turn.objects.filter(job=OuterRef("pk")).filter(Q(holder__isnull=False) | Q(due__isnull=False))
     held_chunks = Chunk.objects.filter(job=OuterRef("pk"), holder__isnull=False)
@@ -110,12 +111,11 @@ def _mend(job_id: UUID) -> bool:
         )
         stale = [
             turn.message_id
-            for turn in lost.exclude(message_id=None)
-            if not dispatch.waiting_messages().filter(pk=turn.message_id).exists()
+            for turn in lost
+            if turn.message_id is not None and not dispatch.waiting_messages().filter(pk=turn.message_id).exists()
         ]
         dispatch.withdraw(stale)
         lost.filter(Q(message_id=None) | Q(message_id__in=stale)).update(seq=F("seq") + 1, message_id=None)
         holds.send_turns(job)
         logger.info("job=%s event=turns_sent_again", job.pk)
         return True
-

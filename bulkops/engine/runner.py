@@ -73,9 +73,7 @@ def _pause(taken: Taken, why: str) -> None:
 class Slice:
     """The work of one turn on one job, up to `slice_seconds` and at least one item."""
 
-    def __init__(
-        self, job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder
-    ) -> None:
+    def __init__(self, job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder) -> None:
         self.job = job
         self.taken = taken
         self.operation = operation
@@ -120,10 +118,7 @@ class Slice:
     def _work_item(self, claim: Claim, items: list[Any], position: int, attempt: int, retry: Retry | None) -> bool:
         """Process and commit one item; say whether the job asks to stop."""
         offset = position - claim.start
-        if retry is None:
-            commit = partial(_advance, claim, offset, attempt)
-        else:
-            commit = partial(_resolve, claim, retry)
+        commit = partial(_advance, claim, offset, attempt) if retry is None else partial(_resolve, claim, retry)
         try:
             stop = self.runner.run(items[offset], self._context(claim, position, attempt), commit)
         except HookFailed as failed:
@@ -160,4 +155,3 @@ def _advance(claim: Claim, offset: int, attempt: int, statements: Any, result: A
 
 def _resolve(claim: Claim, retry: Retry, statements: Any, result: Any) -> bool:
     return statements.resolve(claim, retry, result)
-

@@ -16,7 +16,6 @@ from django.db import connection
 from bulkops.exceptions import FenceLost
 from bulkops.states import OutcomeState
 
-if TYPE_CHECKING:
 _COUNTS = """succeeded = succeeded + (${state} = 'succeeded')::int,
         skipped = skipped + (${state} = 'skipped')::int,
         failed = failed + (${state} = 'failed')::int,
@@ -40,7 +39,7 @@ SELECT job_id, $4, $5, $6, $7, $8, $9, clock_timestamp(),
     CASE WHEN $5 = 'deferred' THEN clock_timestamp() + $10 * interval '1 second' END
 FROM moved
 RETURNING (SELECT stop FROM moved)
-"""
+"""  # noqa: S608 - made of constants
 
 # chunk, epoch, position, attempt before, state, attempt, error code, message, result, seconds until due
 _RESOLVE = f"""
@@ -60,7 +59,7 @@ UPDATE bulkops_outcome o SET
     due = CASE WHEN $5 = 'deferred' THEN clock_timestamp() + $10 * interval '1 second' END
 FROM moved WHERE o.job_id = moved.job_id AND o.position = $3
 RETURNING moved.stop
-"""
+"""  # noqa: S608 - made of constants
 
 
 @dataclass(frozen=True, kw_only=True)

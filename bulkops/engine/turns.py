@@ -1,4 +1,7 @@
-"""Taking a turn and letting go of it. A message's `seq` must be the turn's, and taking raises it: duplicates are inert."""
+"""Taking a turn and letting go of it.
+
+A message's `seq` must be the turn's, and taking the turn raises it, so that duplicates are inert.
+"""
 
 from __future__ import annotations
 
@@ -64,4 +67,3 @@ def let_go(turn: Turn) -> None:
     """Free the turn with nothing to do for now; `dispatch.send` gives it a message and a time again."""
     Turn.objects.filter(pk=turn.pk).update(holder=None, worker=None, message_id=None, due=None)
     turn.holder = turn.worker = turn.message_id = turn.due = None
-

@@ -1,0 +1,209 @@
+"""`manage.py enqueue`: submits a job from the shell, and watches it when asked to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from django import forms
+
+from bulkops import diagnosis, inputs, manifests, registry, services, status
+from bulkops.conf import conf
+from bulkops.exceptions import ActiveJobExists
+from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, printable
+from bulkops.management.watching import watch
+from bulkops.models import Job
+from bulkops.states import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from django.core.management.base import CommandParser
+
+    from bulkops.operation import Operation
+
+NOT_COMPLETED = 1
+ACTIVE_JOB = 3
+
+EXITS = """\
+exit codes: 0 enqueued (with --wait: completed); 1 the job ended otherwise or is paused (with --wait);
+2 wrong use, one line each; 3 the user has an active job, whose id is printed; 4 nothing was stored because the
+database does not answer or is busy; 130 Ctrl-C: with --wait the job goes on."""
+
+
+class Command(TerminalCommand):
+    """Standard output holds the job's id, or the status resource, and nothing else."""
+
+    help = "Submit a job: manage.py enqueue OPERATION --user NAME [--items FILE] [--param KEY=VALUE ...] [--wait]"
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """The exit codes are part of the contract, so --help names them."""
+        return super().create_parser(prog_name, subcommand, epilog=EXITS, **kwargs)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Scripts rely on these names."""
+        parser.add_argument("operation", metavar="OPERATION", help="its name; `manage.py operations` lists them")
+        parser.add_argument("--user", required=True, metavar="NAME", help="the job's owner")
+        parser.add_argument(
+            "--items", metavar="FILE", help=".csv (header row), .jsonl, .json (a list), .txt; - is stdin"
+        )
+        parser.add_argument(
+            "--format", choices=[suffix[1:] for suffix in inputs.SUFFIXES], help="what `--items -` reads (default: txt)"
+        )
+        parser.add_argument("--param", action="append", default=[], metavar="KEY=VALUE", dest="params")
+        parser.add_argument("--limit", type=int, metavar="N", help="process the first N items only")
+        parser.add_argument("--name", default="", help="what people call this job")
+        parser.add_argument("--parallelism", type=int, metavar="N", help="workers at the same time (default: 1)")
+        parser.add_argument("--idempotency-key", metavar="K", help="the same key again answers with the same job")
+        parser.add_argument("--wait", action="store_true", help="watch the job until it ends or is paused")
+        parser.add_argument("--json", action="store_true", help="print the status resource instead of the id")
+        parser.add_argument("--dry-run", action="store_true", help="check everything, store nothing")
+
+    def handle(self, **options: Any) -> None:
+        """Submit, answer, and wait if asked to."""
+        operation = registry.get(options["operation"])
+        user = find_user(options["user"])
+        with items_of(options["items"], options["format"], operation) as (items, input_name):
+            what = {
+                "user": user,
+                "operation": operation.name,
+                "params": parse_params(options["params"], operation),
+                "items": items,
+                "limit": options["limit"],
+                "parallelism": options["parallelism"],
+                "name": options["name"],
+                "input_name": input_name,
+            }
+            if options["dry_run"]:
+                self.dry_run(services.check(**what), as_json=options["json"])
+                return
+            job = self.submit(idempotency_key=options["idempotency_key"], **what)
+        if not diagnosis.is_served(job.queue):
+            self.note(f"No worker serves the queue “{job.queue}” now; the job starts as soon as one does.")
+        if options["wait"]:
+            self.wait(job, as_json=options["json"])
+        elif options["json"]:
+            self.print_resource(job)
+        else:
+            self.stdout.write(str(job.pk))
+
+    def submit(self, **what: Any) -> Job:
+        """The recorded job; the user's running one is answered with its id and exit code 3."""
+        try:
+            job = services.submit(**what)
+        except ActiveJobExists as refusal:
+            self.stdout.write(str(refusal.job.pk))
+            self.note(
+                f"enqueue: {what['user'].get_username()} has an active job ({refusal.job.operation},"
+                f" {refusal.job.get_state_display()}); wait for it, or: manage.py job {refusal.job.pk} cancel"
+            )
+            raise SystemExit(ACTIVE_JOB) from None
+        if job.replayed:
+            self.note("This idempotency key was used before; here is its job.")
+        return job
+
+    def wait(self, job: Job, *, as_json: bool) -> None:
+        """Watch until the end; exit 1 unless the job completed, 130 when nobody wants to watch any longer."""
+        if not as_json:
+            # At once, so that whoever reads it can cancel meanwhile.
+            self.stdout.write(str(job.pk))
+            self.stdout.flush()
+        try:
+            # The bare stream: Django's wrapper would end each drawing with a new line.
+            job = watch(job.pk, self.watched_on())
+        except KeyboardInterrupt:
+            self.note(f"The job goes on. See it with: manage.py job {job.pk}")
+            raise SystemExit(INTERRUPTED) from None
+        if as_json:
+            self.print_resource(job)
+        if job.state == JobState.PAUSED:
+            self.note(f"The job is paused; to go on: manage.py job {job.pk} resume")
+        if job.state != JobState.COMPLETED:
+            raise SystemExit(NOT_COMPLETED)
+
+    def watched_on(self) -> Any:
+        """Where the bar is drawn."""
+        return getattr(self.stderr, "_out", sys.stderr)
+
+    def print_resource(self, job: Job) -> None:
+        """The API's status resource, once."""
+        self.stdout.write(json.dumps(status.resource(job), ensure_ascii=False, indent=2, default=str))
+
+    def dry_run(self, submission: services.Submission, *, as_json: bool) -> None:
+        """What would be accepted."""
+        operation = submission.operation
+        first = manifests.decode(submission.packed[0].payload)[: conf().preview_items] if submission.packed else []
+        if as_json:
+            answer = {
+                "operation": operation.name,
+                "owner": submission.user.get_username(),
+                "params": operation.shown_params(submission.params),
+                "total": submission.total,
+                "limit": submission.limit,
+                "collects": submission.collects,
+                "first_items": first,
+            }
+            self.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
+        elif submission.collects:
+            most = f", {submission.limit:,} at most" if submission.limit is not None else ""
+            self.stdout.write(f"Would be accepted: {operation.name}; a worker collects its items{most}.")
+        else:
+            self.stdout.write(f"Would be accepted: {operation.name} with {submission.total:,} items.")
+            for item in first:
+                self.stdout.write(f"  {printable(json.dumps(item, ensure_ascii=False))}")
+            if (submission.total or 0) > len(first):
+                self.stdout.write("  …")
+        running = Job.objects.active().owned_by(submission.user).first()
+        if running is not None:
+            self.note(f"But not now: {submission.user.get_username()} has an active job, {running.pk}.")
+
+
+@contextmanager
+def items_of(source: str | None, form: str | None, operation: Operation) -> Iterator[tuple[Iterable[Any] | None, str]]:
+    """The items that were given, open for reading, and what their input is called. Raises WrongUse, InputError."""
+    if form is not None and source != "-":
+        raise WrongUse("--format is for `--items -`; a file's name says what it is")
+    if source is None:
+        yield None, ""
+    elif source == "-":
+        yield inputs.read_file(sys.stdin.buffer, f"stdin.{form or 'txt'}", operation), "standard input"
+    else:
+        with _opened(Path(source)) as file:
+            yield inputs.read_file(file, Path(source).name, operation), Path(source).name
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def parse_params(given: Iterable[str], operation: Operation) -> dict[str, Any]:
+    """KEY=VALUE pairs as the operation's form takes them; a key given more than once is a list. Raises WrongUse."""
+    values: dict[str, list[str]] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise WrongUse(f"a parameter reads KEY=VALUE, not “{pair}”")
+        values.setdefault(key, []).append(value)
+    fields = operation.Params().fields if operation.Params is not None else {}
+    parsed: dict[str, Any] = {}
+    for key, several in values.items():
+        if key in fields and takes_several(fields[key]):
+            parsed[key] = several
+        elif len(several) > 1:
+            raise WrongUse(f"the parameter {key} takes one value, and was given {len(several)}")
+        else:
+            parsed[key] = several[0]
+    return parsed
+
+
+def takes_several(field: forms.Field) -> bool:
+    """Whether the field's value is a list."""
+    return bool(getattr(field.widget, "allow_multiple_selected", False)) or isinstance(
+        field.widget, forms.MultipleHiddenInput
+    )

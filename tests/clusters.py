@@ -1,0 +1,118 @@
+"""Real worker clusters on the test database, to be watched, signalled and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psutil
+from django.conf import settings
+from django.db import connection
+
+from bulkops.models import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def database_url() -> str:
+    """The test database, as another process reaches it."""
+    of = connection.settings_dict
+    password = f":{quote(of['PASSWORD'], safe='')}" if of.get("PASSWORD") else ""
+    query = f"?host={quote(of['HOST'], safe='')}" if of["HOST"].startswith("/") else ""
+    address = "" if query else f"{of['HOST']}"
+    port = f":{of['PORT']}" if of["PORT"] else ""
+    return f"postgres://{quote(of['USER'])}{password}@{address}{port}/{quote(of['NAME'])}{query}"
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """An environment in which manage.py works on the test database with the test settings."""
+    return {
+        **os.environ,
+        "DATABASE_URL": database_url(),
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "SECRET_KEY": settings.SECRET_KEY,
+        "DEBUG": "1",
+        "PYTHONUNBUFFERED": "1",
+        **extra,
+    }
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str = "") -> Any:
+    """Ask until the answer is truthy, and return it."""
+    ends = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < ends, f"waited {seconds} s in vain for {what or condition}"
+        time.sleep(0.02)
+    return answer
+
+
+class RealCluster:
+    """`manage.py qcluster` in a session of its own, its output in a file."""
+
+    def __init__(self, *, log: Path, workers: int = 2, **env: str) -> None:
+        self.log = log
+        known = set(Cluster.objects.values_list("pk", flat=True))
+        with log.open("w") as out:
+            self.leader = subprocess.Popen(
+                [sys.executable, "manage.py", "qcluster", "--workers", str(workers)],
+                cwd=settings.BASE_DIR,
+                env=environment(**env),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._known = known
+        self.wanted = workers
+
+    def wait_until_alive(self, seconds: float = 30) -> None:
+        """Wait for its row and its workers."""
+        wait_for(
+            lambda: Cluster.objects.exclude(pk__in=self._known).exists() and len(self.workers()) >= self.wanted,
+            seconds,
+            f"the cluster; its log says:\n{self.log.read_text()}",
+        )
+
+    @property
+    def row(self) -> Cluster:
+        """Its row; only one cluster may have been started since."""
+        return Cluster.objects.exclude(pk__in=self._known).get()
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        try:
+            return [child.pid for child in psutil.Process(self.leader.pid).children() if child.status() != "zombie"]
+        except psutil.NoSuchProcess:
+            return []
+
+    def group(self) -> list[int]:
+        """Every living process of its session."""
+        found = []
+        for process in psutil.process_iter(["pid", "status"]):
+            try:
+                if os.getsid(process.pid) == self.leader.pid and process.info["status"] != "zombie":
+                    found.append(process.pid)
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return found
+
+    def terminate(self, seconds: float = 20) -> int:
+        """SIGTERM to the leader; return its exit status."""
+        self.leader.send_signal(signal.SIGTERM)
+        return self.leader.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        for pid in self.group():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.leader.wait(10)

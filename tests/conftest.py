@@ -1,0 +1,128 @@
+"""Fixtures: three actors, a queue worked in this process, and a real cluster on the test database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+# Playwright's synchronous interface leaves an event loop in the thread, at which Django's ORM takes offence.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.clusters import RealCluster
+    from tests.worker import InProcessWorker
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def pytest_unconfigure() -> None:
+    """Stop the embedded PostgreSQL, unless somebody else uses it."""
+    from project.embedded import stop_if_unused
+
+    stop_if_unused()
+
+
+@pytest.fixture(autouse=True)
+def _media_of_its_own(settings: Any, tmp_path: Any) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+def _person(django_user_model: Any, name: str, *permissions: str) -> Any:
+    from django.contrib.auth.models import Permission
+
+    user = django_user_model.objects.create_user(name, password="secret")
+    for permission in permissions:
+        app, codename = permission.split(".")
+        user.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    return user
+
+
+@pytest.fixture
+def person(django_user_model: Any) -> Callable[..., Any]:
+    """Makes a user of that name, with permissions written “app.codename”; the password is “secret”."""
+    return lambda name, *permissions: _person(django_user_model, name, *permissions)
+
+
+@pytest.fixture
+def owner(person: Any) -> Any:
+    """Who submits."""
+    return person("owner")
+
+
+@pytest.fixture
+def colleague(person: Any) -> Any:
+    """May see everybody's jobs, and control none but their own."""
+    return person("colleague", "bulkops.view_job")
+
+
+@pytest.fixture
+def stranger(person: Any) -> Any:
+    """For whom other people's jobs do not exist."""
+    return person("stranger")
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> InProcessWorker:
+    """A worker in this process, of a cluster that counts as living; `worker.drain()` empties the queue."""
+    from tests.worker import InProcessWorker
+
+    return InProcessWorker()
+
+
+@pytest.fixture
+def clusters(transactional_db: None, tmp_path: Any) -> Iterator[Callable[..., RealCluster]]:
+    """Starts real `manage.py qcluster` processes on the test database; all are gone after the test."""
+    from tests.clusters import RealCluster
+
+    started: list[RealCluster] = []
+
+    def start(**options: Any) -> RealCluster:
+        cluster = RealCluster(log=tmp_path / f"cluster{len(started)}.log", **options)
+        started.append(cluster)
+        cluster.wait_until_alive()
+        return cluster
+
+    yield start
+    for cluster in started:
+        cluster.kill()
+
+
+@pytest.fixture
+def cluster(clusters: Any) -> RealCluster:
+    """One real cluster of two workers."""
+    return clusters(workers=2)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Debian's chromium, as root too, asking nobody outside."""
+    return {
+        **browser_type_launch_args,
+        "executable_path": CHROMIUM,
+        "headless": True,
+        "args": [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ],
+    }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests are skipped where there is no browser, except in CI, where that is a failure."""
+    if CHROMIUM or os.environ.get("CI"):
+        return
+    skip = pytest.mark.skip(reason="no chromium: apt-get install chromium")
+    for item in items:
+        if "page" in getattr(item, "fixturenames", ()) or "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(skip)

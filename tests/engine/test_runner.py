@@ -1,0 +1,23 @@
+"""A slice from press to end: claims, commits, hand-ons, stops."""
+
+from __future__ import annotations
+
+from bulkops import services
+from bulkops.models import Outcome
+from bulkops.states import JobState
+from tests.sample.models import Effect
+
+
+def test_a_job_runs_to_its_end(owner, worker):
+    job = services.submit(user=owner, operation="note", items=["a", "b", "c"])
+    assert job.state == JobState.QUEUED
+    worker.finish(job)
+    assert job.state == JobState.COMPLETED
+    assert list(Effect.objects.order_by("pk").values_list("item", flat=True)) == ["a", "b", "c"]
+    assert list(Outcome.objects.filter(job=job).values_list("position", "state", "result")) == [
+        (0, "succeeded", {"item": "a"}),
+        (1, "succeeded", {"item": "b"}),
+        (2, "succeeded", {"item": "c"}),
+    ]
+    assert job.slot is None
+    assert job.started_at <= job.finished_at

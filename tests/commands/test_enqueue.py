@@ -119,7 +119,10 @@ def test_standard_input_is_read_in_the_format_given(run, owner, monkeypatch):
         (["note", "--user", "owner"], "needs items"),
         (["note", "--user", "owner", "--items", "/no/such.txt"], "cannot read /no/such.txt: No such file"),
         (["note", "--user", "owner", "--items", "/"], "cannot read /: Is a directory"),
-        (["note", "--user", "owner", "--items", "FILE", "--param", "colour=red"], "colour: This operation takes no such"),
+        (
+            ["note", "--user", "owner", "--items", "FILE", "--param", "colour=red"],
+            "colour: This operation takes no such",
+        ),
         (["note", "--user", "owner", "--items", "FILE", "--param", "colour"], "KEY=VALUE"),
         (["deposit", "--user", "owner", "--param", "amount=much"], "amount: Enter a whole number"),
         (["deposit", "--user", "owner", "--param", "amount=1", "--param", "amount=2"], "takes one value"),

@@ -20,6 +20,7 @@ def main() -> None:
     try:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
+        from django.db.utils import OperationalError
     except ImportError as error:
         refuse(
             f"{error}: this Python lacks the project's packages. "
@@ -31,6 +32,11 @@ def main() -> None:
         if "--traceback" in sys.argv:
             raise
         refuse(str(error))
+    except OperationalError as error:
+        # An error code means that a database answered, so it is the code's doing and worth its traceback.
+        if getattr(error.__cause__, "pgcode", None) or "--traceback" in sys.argv:
+            raise
+        refuse(f"the database can't be reached: {error}")
 
 
 def refuse(reason: str) -> None:

@@ -64,8 +64,9 @@ def choose_places(home: Path) -> Places:
     account = os.geteuid()
     name = f"bulkops-pg-{account}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:12]}"
     away = Path("/var/tmp") / name  # noqa: S108 - who owns it is checked before it is used
-    if account == 0 and not open_to_all(home):
-        # The server runs under another account, which must be able to walk to its data.
+    # Root's server runs under another account, which must be able to walk to its data. And pg_ctl hands its paths to a
+    # shell between double quotes.
+    if (account == 0 and not open_to_all(home)) or set(str(home)) & set('"$`\\\n'):
         home = away
     sockets = home / "run"
     if len(os.fsencode(sockets)) > LONGEST_SOCKET_FOLDER:
@@ -89,21 +90,26 @@ def own_folder(path: Path, mode: int, owner: tuple[int, int] | None = None) -> N
                 if owner or os.geteuid() == 0:  # the server's account must get through, whatever the umask says
                     parent.chmod(0o755)
         path.mkdir(mode=0o700, exist_ok=True)
+        _check_owner(path, path.lstat(), ours)  # here for its message: another account's folder may not even open
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
         raise EmbeddedPostgresError(f"{path} can't be used: {error.strerror}") from None
     try:
         # Everything on the handle: a name in a shared folder could come to mean something else in between.
-        if (owned_by := os.fstat(handle).st_uid) not in ours:
-            raise EmbeddedPostgresError(
-                f"{path} belongs to account {owned_by}, not to {os.geteuid()}: run as that account, remove the folder, "
-                "or set BULKOPS_POSTGRES_HOME or DATABASE_URL"
-            )
+        _check_owner(path, os.fstat(handle), ours)
         if owner:
             os.fchown(handle, *owner)
         os.fchmod(handle, mode)
     finally:
         os.close(handle)
+
+
+def _check_owner(path: Path, status: os.stat_result, ours: set[int]) -> None:
+    if status.st_uid not in ours:
+        raise EmbeddedPostgresError(
+            f"{path} belongs to account {status.st_uid}, not to {os.geteuid()}: run as that account, remove it, "
+            "or set BULKOPS_POSTGRES_HOME or DATABASE_URL"
+        )
 
 
 def write_whole(path: Path, text: str, mode: int) -> None:

@@ -159,8 +159,7 @@ class EmbeddedServer:
         locale = ["--locale=C.UTF-8"]
         if self.programs.major >= 17:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        # Durable at the end by one sync of its own, in `postgres --single`'s shutdown checkpoint.
-        self.programs.run("initdb", "-D", draft, "-U", "bulkops", "-A", "peer", "-E", "UTF8", *locale, "--no-sync")
+        self.programs.run("initdb", "-D", draft, "-U", "bulkops", "-A", "peer", "-E", "UTF8", *locale)
         self.programs.run("postgres", "--single", "-D", draft, "postgres", stdin="CREATE DATABASE bulkops\n")
         draft.rename(self.places.data)
 

@@ -41,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=_workers, help="worker processes; default: $BULKOPS_WORKERS, else 2")
         parser.add_argument("--demo", action="store_true", help="start a job of the user demo at once")
 
-    def handle(self, *args: Any, port: int, workers: int | None, demo: bool, **options: Any) -> None:  # noqa: ARG002
+    def handle(self, *args: Any, port: int, workers: int | None, demo: bool, **options: Any) -> None:
         """Run until a signal says stop; everything that was started is stopped, also where setting up fails."""
         self.signals = 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

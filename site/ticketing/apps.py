@@ -1,0 +1,8 @@
+"""The demo's own app: events and their tickets, as a team that uses bulkops would write it."""
+
+from django.apps import AppConfig
+
+
+class TicketingConfig(AppConfig):
+    name = "ticketing"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import call_command
-from ticketing.models import Event as Show
-from ticketing.models import Ticket
 
 from bulkops import services
 from bulkops.models import Chunk, Cluster, Event, Job, Turn
 from bulkops.states import EventKind, JobState
 from tests.clusters import wait_for
 from tests.sample.models import Account
+from ticketing.models import Event as Show
+from ticketing.models import Ticket
 
 if TYPE_CHECKING:
     from tests.clusters import RealCluster

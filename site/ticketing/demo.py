@@ -15,7 +15,7 @@ EVENTS = (
     ("BLU", "Blue Hour Trio", "Harbour Cellar", datetime(2027, 3, 19, 21, 0, tzinfo=UTC), 2_900),
     ("CIR", "Circus Under Glass", "Winter Garden", datetime(2027, 4, 10, 15, 0, tzinfo=UTC), 3_600),
     ("DRM", "Drums of the Delta", "Riverside Arena", datetime(2027, 5, 1, 20, 0, tzinfo=UTC), 5_500),
-    ("ECH", "Echoes: An Evening of Film Music", "Concert Hall", datetime(2027, 5, 22, 19, 0, tzinfo=UTC), 6_200),
+    ("ECH", "Echoes: Film Music Live", "Concert Hall", datetime(2027, 5, 22, 19, 0, tzinfo=UTC), 6_200),
     ("FJO", "Fjord Light", "Lakeside Stage", datetime(2027, 6, 12, 18, 0, tzinfo=UTC), 4_100),
 )
 

@@ -22,6 +22,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # An odd number of backslashes before u0000: the escape itself, not the six characters.
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _DEEPEST = 50
+_LOOKED_AT = 64 * 1024 * 1024
+_PART_BYTES = 64
 _CUT = "… (truncated)"
 
 
@@ -44,17 +46,17 @@ def has_nul(json_text: str) -> bool:
 
 
 class _Plain:
-    """Rebuilds a value out of what JSON knows, and stops once that is certainly larger than allowed.
+    """Rebuilds a value out of what JSON knows, and stops where that is certainly larger than allowed.
 
     Without the stop, a small value that refers to its parts many times over would grow without end.
     """
 
     def __init__(self, limit: int) -> None:
-        self.left = limit
-        """Bytes; never less than there really are, since each value is counted as short as it may be encoded."""
+        self.left = max(_LOOKED_AT, limit * _PART_BYTES)
+        """Bytes of memory that may still be used. When they run out, more than `limit` bytes of JSON are there."""
 
     def value(self, value: Any, depth: int = 0) -> Any:
-        self.left -= 1
+        self.left -= _PART_BYTES
         if depth > _DEEPEST:
             return "(nested too deeply)"
         if value is None or isinstance(value, bool):
@@ -104,14 +106,18 @@ class _Plain:
 
 
 def json_text(value: Any, limit: int) -> str | None:
-    """The value as strict JSON of at most `limit` bytes, or an object that says it was truncated; None stays None."""
+    """The value as strict JSON of at most `limit` bytes, or an object that says it was truncated; None stays None.
+
+    `bytes` there is its size, as far as it was looked at: some 64 MB.
+    """
     if value is None:
         return None
     try:
         encoded = json.dumps(_Plain(limit).value(value), allow_nan=False, ensure_ascii=False)
-        if len(encoded.encode()) > limit:
+        size = len(encoded.encode())
+        if size > limit:
             # A character takes four bytes at most, also where it is escaped once more.
-            return json.dumps({"truncated": encoded[: limit // 8]}, ensure_ascii=False)
+            return json.dumps({"truncated": encoded[: limit // 8], "bytes": size}, ensure_ascii=False)
         return encoded
     except BaseException:
         return UNREADABLE_JSON

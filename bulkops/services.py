@@ -200,12 +200,13 @@ def _record(submission: Submission, key: str | None) -> Job:
     user = submission.user
     lock_user(user)
     fingerprint = submission.fingerprint() if key is not None else ""
+    # Looked up before the key, which was committed with it: so a job that is found was found with its key.
+    active = Job.objects.filter(slot=transitions.user_slot(user)).first()
     if key is not None:
         known = idempotency.find(user_id=user.pk, key=key, fingerprint=fingerprint)
         if known is not None:
             known.replayed = True
             return known
-    active = Job.objects.filter(slot=transitions.user_slot(user)).first()
     if active is not None:
         raise ActiveJobExists(active)
     job = submission.job()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,16 +75,14 @@ class RealCluster:
 
     def wait_until_alive(self, seconds: float = 30) -> None:
         """Wait for its row and its workers."""
-        wait_for(
-            lambda: Cluster.objects.exclude(pk__in=self._known).exists() and len(self.workers()) >= self.wanted,
-            seconds,
-            f"the cluster; its log says:\n{self.log.read_text()}",
-        )
+        try:
+            wait_for(lambda: self._rows().exists() and len(self.workers()) >= self.wanted, seconds)
+        except AssertionError:
+            raise AssertionError(f"the cluster does not start; its log says:\n{self.log.read_text()}") from None
+        self.row_id = self._rows().get().pk
 
-    @property
-    def row(self) -> Cluster:
-        """Its row; only one cluster may have been started since."""
-        return Cluster.objects.exclude(pk__in=self._known).get()
+    def _rows(self) -> Any:
+        return Cluster.objects.exclude(pk__in=self._known)
 
     def workers(self) -> list[int]:
         """Process ids of its workers."""
@@ -91,6 +90,11 @@ class RealCluster:
             return [child.pid for child in psutil.Process(self.leader.pid).children() if child.status() != "zombie"]
         except psutil.NoSuchProcess:
             return []
+
+    def pid_of(self, number: int) -> int:
+        """The process of the worker with that number, as the leader's log says."""
+        said = re.findall(rf"worker={number} event=worker_started pid=(\d+)", self.log.read_text())
+        return int(said[-1])
 
     def group(self) -> list[int]:
         """Every living process of its session."""

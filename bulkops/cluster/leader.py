@@ -99,6 +99,7 @@ class Leader:
         )
         child.start()
         self.processes[self._numbers] = child
+        logger.info("cluster=%s worker=%s event=worker_started pid=%s", self.cluster.name, self._numbers, child.pid)
 
     def _round_if_due(self) -> None:
         if time.monotonic() < self._next_round:

@@ -1,0 +1,130 @@
+"""Tags and filters: the live card for any page, and how figures, spans and moments are written."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+
+from bulkops import permissions
+from bulkops.web import cards
+
+if TYPE_CHECKING:
+    from bulkops.models import Job
+
+register = template.Library()
+
+SHORT = 120
+
+
+@register.inclusion_tag("bulkops/_live.html", takes_context=True)
+def bulkops_card(context: dict[str, Any], job: Job) -> dict[str, Any]:
+    """The live card of a job, on any page that loads htmx and bulkops/app.css. Needs `request` in the context.
+
+    Shows nothing to somebody who may not see the job. Leaves the tab's title to its page.
+    """
+    request = context["request"]
+    if not permissions.may_see(request.user, job):
+        return {}
+    return {"request": request, "card": cards.of(job)}
+
+
+@register.filter
+def figure(number: float | None) -> str:
+    """1234567 as 1,234,567; nothing for None."""
+    return "" if number is None else f"{number:,}"
+
+
+@register.filter
+def rate(per_second: float | None) -> str:
+    """Items per second, minute or hour, whichever reads as a whole number."""
+    if per_second is None:
+        return ""
+    if per_second >= 10:
+        return f"{per_second:,.0f} a second"
+    if per_second >= 1:
+        return f"{per_second:.1f} a second"
+    if per_second * 60 >= 1:
+        return f"{per_second * 60:.0f} a minute"
+    return f"{per_second * 3600:.0f} an hour"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """A span of time in its two largest units."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """How long ago, in words; the exact moment is in the element's title."""
+    if moment is None:
+        return ""
+    seconds = int((timezone.now() - moment).total_seconds())
+    exact = date_format(timezone.localtime(moment), "Y-m-d H:i:s T")
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, _ago(seconds, moment))
+
+
+def _ago(seconds: int, moment: datetime) -> str:
+    if seconds < 10:
+        return "just now"
+    if seconds < 60:
+        return f"{seconds} s ago"
+    if seconds < 3600:
+        return f"{seconds // 60} min ago"
+    if seconds < 86_400:
+        return f"{seconds // 3600} h ago"
+    return date_format(timezone.localtime(moment), "j M Y")
+
+
+@register.filter
+def clock(moment: datetime | None) -> str:
+    """The exact moment."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), date_format(local, "Y-m-d H:i:s"))
+
+
+@register.filter
+def short(value: Any) -> str:
+    """Any JSON value in one short line."""
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        text = ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items())
+    else:
+        text = _scalar(value)
+    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+
+
+def _scalar(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """Any JSON value, indented."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+@register.filter
+def cell(row: Any, column: str) -> str:
+    """A row's value in a column."""
+    return _scalar(row.get(column, "")) if isinstance(row, dict) else ""

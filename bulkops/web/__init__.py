@@ -1,0 +1,1 @@
+"""The pages, their live fragments and the health checks: a face over the services."""

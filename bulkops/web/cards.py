@@ -1,0 +1,192 @@
+"""How a job looks: its figures and state turned into what the templates show. No queries but progress.py's.
+
+A fragment says in its own address what it shows (`seen`), so that the server can answer “nothing new” and leave what
+has the keyboard's focus alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bulkops import permissions, progress, registry
+from bulkops.conf import conf
+from bulkops.exceptions import UnknownOperation
+from bulkops.states import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bulkops.models import Job
+    from bulkops.progress import Progress
+
+TONES = {
+    JobState.PREPARING: "busy",
+    JobState.QUEUED: "waiting",
+    JobState.RUNNING: "busy",
+    JobState.PAUSING: "waiting",
+    JobState.PAUSED: "waiting",
+    JobState.CANCELLING: "waiting",
+    JobState.COMPLETED: "good",
+    JobState.COMPLETED_WITH_ERRORS: "mixed",
+    JobState.CANCELLED: "quiet",
+    JobState.FAILED: "bad",
+}
+"""The colour of a state; app.css has one class for each."""
+
+SILENCE_SECONDS = 4
+"""A fragment that is not replaced this long after its poll was due says that there is no news."""
+SILENCE_CLASSES = (5, 9, 14, 34, 64)
+"""Delays that app.css has a class for: no inline style is allowed to name another."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One job, ready to be shown."""
+
+    job: Job
+    figures: Progress
+    place: str = ""
+    """Where it is shown: “job” and “home” are our own pages, anything else is somebody's."""
+
+    @property
+    def retitle(self) -> bool:
+        """Whether its fragment also sets the tab's title; somebody else's page keeps its own."""
+        return self.place in {"job", "home"}
+
+    @property
+    def named(self) -> bool:
+        """Whether it says which job it is; on the job's own page the heading does."""
+        return self.place != "job"
+
+    @property
+    def title(self) -> str:
+        return self.job.name or operation_title(self.job.operation)
+
+    @property
+    def operation_title(self) -> str:
+        return operation_title(self.job.operation)
+
+    @property
+    def state_label(self) -> str:
+        return JobState(self.job.state).label.capitalize()
+
+    @property
+    def tone(self) -> str:
+        return TONES[JobState(self.job.state)]
+
+    @property
+    def counting(self) -> bool:
+        """Whether there is a share to show: the items are known."""
+        return self.figures.total is not None
+
+    @property
+    def bar_max(self) -> int:
+        """Never 0, which no bar can have."""
+        return self.figures.total or 1
+
+    @property
+    def bar_value(self) -> int:
+        return self.bar_max if self.figures.total == 0 else self.figures.processed
+
+    @property
+    def tab_title(self) -> str:
+        if self.job.is_active and self.counting:
+            return f"{self.figures.percent} % · {self.title}"
+        return f"{self.state_label} · {self.title}"
+
+    @property
+    def spoken(self) -> str:
+        """What a screen reader says; it changes with the state and every ten percent."""
+        if not self.counting or not self.job.is_active:
+            return f"{self.title}: {self.figures.words}"
+        return f"{self.title}: {self.figures.words}, {self.figures.percent // 10 * 10} percent"
+
+    @property
+    def seen(self) -> str:
+        """What this card tells: the state, and the ten percent that were spoken."""
+        return f"{self.job.state}.{self.figures.percent // 10}"
+
+    @property
+    def poll_seconds(self) -> float:
+        return conf().poll_paused_seconds if self.job.state == JobState.PAUSED else conf().poll_seconds
+
+    @property
+    def poll(self) -> str:
+        """How often the card asks for news, as htmx writes it; empty once the job has ended."""
+        return interval(self.poll_seconds) if self.job.is_active else ""
+
+    @property
+    def silence_class(self) -> str:
+        return silence_class(self.poll_seconds)
+
+    @property
+    def refresh_seconds(self) -> int:
+        """How often a page without JavaScript loads itself again; 0 once the job has ended."""
+        return max(2, math.ceil(self.poll_seconds)) if self.job.is_active else 0
+
+    def changed_since(self, seen: str) -> bool:
+        """Whether the state is another than the one a fragment named."""
+        return seen.partition(".")[0] != self.job.state
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The buttons that a job's state and this user's rights allow."""
+
+    job: Job
+    cancellable: bool
+    pausable: bool
+    resumable: bool
+
+    @property
+    def seen(self) -> str:
+        flags = {"c": self.cancellable, "p": self.pausable, "r": self.resumable}
+        return "".join(letter for letter, given in flags.items() if given) or "none"
+
+    @property
+    def poll(self) -> str:
+        """Seldom: the card's event comes first, this is for the one that got lost."""
+        return interval(conf().poll_paused_seconds)
+
+
+def of(job: Job, place: str = "") -> Card:
+    """The card of one job."""
+    return Card(job, progress.of(job), place)
+
+
+def of_many(jobs: Iterable[Job]) -> list[Card]:
+    """The cards of many jobs, with queries that do not grow with them."""
+    jobs = list(jobs)
+    figures = progress.of_many(jobs)
+    return [Card(job, figures[job.pk]) for job in jobs]
+
+
+def controls(job: Job, user: Any) -> Controls:
+    """What this user may do with the job now; nothing for one who may only watch."""
+    if not permissions.may_control(user, job):
+        return Controls(job, cancellable=False, pausable=False, resumable=False)
+    allowed = progress.allowed(job)
+    return Controls(
+        job, cancellable=allowed["cancellable"], pausable=allowed["pausable"], resumable=allowed["resumable"]
+    )
+
+
+def operation_title(name: str) -> str:
+    """The operation's name for people, also when the operation is gone."""
+    try:
+        return registry.get(name).title
+    except UnknownOperation:
+        return name.replace("-", " ").capitalize()
+
+
+def interval(seconds: float) -> str:
+    """A poll interval as htmx writes it: “1s”, “1500ms”."""
+    return f"{int(seconds)}s" if seconds == int(seconds) else f"{int(seconds * 1000)}ms"
+
+
+def silence_class(poll_seconds: float) -> str:
+    """The CSS class that reveals “no news” unless the next fragment comes in time."""
+    wanted = poll_seconds + SILENCE_SECONDS
+    return f"silence-{next((step for step in SILENCE_CLASSES if step >= wanted), SILENCE_CLASSES[-1])}"

@@ -1,0 +1,90 @@
+"""What a job's page shows below the card: items to look at, the result, the timeline of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bulkops.conf import conf
+from bulkops.models import Event, Outcome
+from bulkops.states import TRANSITIONS, EventKind, JobState
+from bulkops.web import cards, items
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bulkops.models import Job
+
+EVENTS_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the timeline."""
+
+    at: datetime
+    what: str
+    who: str
+    why: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Read once for a job; the items' own values only when they are shown."""
+
+    job: Job
+    notable: list[Outcome]
+    events: list[Event]
+
+    @classmethod
+    def of(cls, job: Job) -> Details:
+        """Two queries."""
+        notable = Outcome.objects.filter(job_id=job.pk, state__in=items.NOTABLE).order_by("position")
+        events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")
+        return cls(job, list(notable[: items.PAGE + 1]), list(events[:EVENTS_SHOWN]))
+
+    @property
+    def seen(self) -> str:
+        """Changes whenever something here is new."""
+        newest = self.events[0].pk if self.events else 0
+        return f"{self.job.state}.{len(self.notable)}.{newest}"
+
+    @property
+    def poll(self) -> str:
+        return cards.interval(conf().poll_paused_seconds) if self.job.is_active else ""
+
+    @cached_property
+    def failed(self) -> list[items.Item]:
+        """The first items that failed or are in doubt."""
+        return items.with_values(self.job, self.notable[: items.PAGE])
+
+    @property
+    def more_failed(self) -> bool:
+        return len(self.notable) > items.PAGE
+
+    @property
+    def has_result(self) -> bool:
+        return self.job.result is not None
+
+    @property
+    def timeline(self) -> list[Line]:
+        """Newest first."""
+        return [_line(event) for event in self.events]
+
+
+def _line(event: Event) -> Line:
+    who: Any = event.actor.get_username() if event.actor else ""
+    if event.kind == EventKind.STATE_CHANGED:
+        to = JobState(event.to_state)
+        # The table's reasons are written for operators; to its owner the state says it.
+        known = TRANSITIONS.get((JobState(event.from_state), to))
+        why = "" if event.detail == known else event.detail
+        return Line(event.at, to.label.capitalize(), who, why, cards.TONES[to])
+    if event.kind == EventKind.RESCUED:
+        # Its detail counts what people never see; that it happened is what they need.
+        return Line(event.at, EventKind.RESCUED.label.capitalize(), who, "", "waiting")
+    if event.kind == EventKind.LATE_RESULT:
+        return Line(event.at, "A result arrived late", who, event.detail, "waiting")
+    return Line(event.at, EventKind(event.kind).label.capitalize(), who, event.detail, "quiet")

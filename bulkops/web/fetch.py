@@ -1,0 +1,33 @@
+"""Which jobs a page may show: always through what its user may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.shortcuts import get_object_or_404
+
+from bulkops import transitions
+from bulkops.models import Job
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+HISTORY = 20
+"""Jobs in the list of the first page."""
+
+
+def visible_job(user: Any, pk: UUID) -> Job:
+    """The job, if this user may see it; otherwise 404, as if there were none."""
+    jobs = Job.objects.select_related("owner")
+    # One's own job needs no look at one's rights: that saves two queries in each poll.
+    return jobs.filter(owner=user, pk=pk).first() or get_object_or_404(jobs.visible_to(user), pk=pk)
+
+
+def active_job(user: Any) -> Job | None:
+    """The job that keeps this user from starting another."""
+    return Job.objects.select_related("owner").filter(slot=transitions.user_slot(user)).first()
+
+
+def newest_jobs(user: Any) -> list[Job]:
+    """The user's own latest jobs."""
+    return list(Job.objects.select_related("owner").filter(owner=user)[:HISTORY])

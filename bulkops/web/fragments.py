@@ -1,0 +1,130 @@
+"""The parts of a page that htmx asks for again: each is rendered alone here and included by a page.
+
+A fragment whose content is still what its address says it shows is answered with 204, which htmx does not swap: the
+keyboard's focus and half-typed text stay. Only the card is replaced each time; of what can have the focus it holds no
+more than a link.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from django_htmx.http import trigger_client_event
+
+from bulkops.conf import conf
+from bulkops.web import cards, fetch, starting
+from bulkops.web.details import Details
+from bulkops.web.guards import database_may_be_away, person_required
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest
+
+    from bulkops.models import Job
+
+CHANGED = "bulkops:changed"
+"""Tells the other parts of the page, through an event in the browser, that a job's state is a new one."""
+
+
+def _unchanged() -> HttpResponse:
+    return HttpResponse(status=204)
+
+
+@require_safe
+@never_cache
+def progress(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The live card."""
+    try:
+        return _card(request, pk)
+    except (OperationalError, InterfaceError):
+        # 200, because htmx swaps nothing else; and with a trigger, because the database will be back.
+        poll = conf().poll_seconds
+        context = {
+            "pk": pk,
+            "query": request.GET.urlencode(),
+            "poll": cards.interval(poll),
+            "silence": cards.silence_class(poll),
+        }
+        return render(request, "bulkops/_card_away.html", context)
+
+
+@person_required
+def _card(request: HttpRequest, pk: UUID) -> HttpResponse:
+    job = fetch.visible_job(request.user, pk)
+    card = cards.of(job, request.GET.get("place", ""))
+    seen = request.GET.get("seen", "")
+    response = render(request, "bulkops/_card.html", {"card": card, "speak": card.seen != seen, "fragment": True})
+    if card.changed_since(seen):
+        trigger_client_event(response, CHANGED)
+    return response
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def controls(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Cancel, pause and resume, as far as the state allows them."""
+    shown = cards.controls(fetch.visible_job(request.user, pk), request.user)
+    if shown.seen == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_controls.html", {"controls": shown})
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def details(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What lies below the card of a job's page: failed items, result, events."""
+    shown = Details.of(fetch.visible_job(request.user, pk))
+    if shown.seen == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_details.html", {"details": shown})
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def active(request: HttpRequest) -> HttpResponse:
+    """The start buttons of a form: disabled, with the reason, while this user has an active job."""
+    shown = starting.Start.of(request.user)
+    if shown.seen == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_start.html", {"start": shown})
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def now(request: HttpRequest) -> HttpResponse:
+    """The first page's active job; one that has just ended stays until there is another."""
+    job = fetch.active_job(request.user)
+    if job is None or str(job.pk) == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_now.html", now_context(request, job))
+
+
+def now_context(request: HttpRequest, job: Job | None) -> dict[str, Any]:
+    """What the first page and its fragment show of the active job."""
+    context: dict[str, Any] = {"idle_poll": cards.interval(conf().poll_paused_seconds)}
+    if job is None:
+        return context
+    return context | {"card": cards.of(job, "home"), "controls": cards.controls(job, request.user)}
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def history(request: HttpRequest) -> HttpResponse:
+    """The first page's list of one's own jobs."""
+    return render(request, "bulkops/_history.html", {"history": cards.of_many(fetch.newest_jobs(request.user))})

@@ -1,0 +1,57 @@
+"""What stands before every view: a log-in that htmx understands, and words for a database that is away."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.db import InterfaceError, OperationalError
+from django.shortcuts import render, resolve_url
+from django.utils.http import urlencode
+from django_htmx.http import HttpResponseClientRedirect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest, HttpResponse
+
+    View = Callable[..., HttpResponse]
+
+
+def person_required(view: View) -> View:
+    """Only people who are logged in; others are sent to the log-in page and come back.
+
+    htmx follows a redirect and would put the log-in page into a card, so it is told to take the whole tab there.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        if not is_htmx(request):
+            return redirect_to_login(request.get_full_path())
+        back_to = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
+        return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back_to})}")
+
+    return guarded
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Whether htmx asks; False too where a host project has not installed its middleware."""
+    return bool(getattr(request, "htmx", False))
+
+
+def database_may_be_away(view: View) -> View:
+    """A page that cannot reach the database says so, with status 503, instead of breaking."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            # Asks neither session nor user, which lie in the same database.
+            return render(request, "bulkops/database_away.html", status=503)
+
+    return guarded

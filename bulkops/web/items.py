@@ -1,0 +1,100 @@
+"""Items as a page lists them: outcomes page by page, each with the item's own value read from its manifest."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bulkops import manifests
+from bulkops.models import Chunk, Manifest, Outcome
+from bulkops.states import OutcomeState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkops.models import Job
+
+PAGE = 100
+NOTABLE = (OutcomeState.FAILED, OutcomeState.IN_DOUBT)
+"""What somebody has to look at."""
+
+TONES = {
+    OutcomeState.SUCCEEDED: "good",
+    OutcomeState.SKIPPED: "quiet",
+    OutcomeState.FAILED: "bad",
+    OutcomeState.IN_DOUBT: "mixed",
+    OutcomeState.DEFERRED: "waiting",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item with what became of it."""
+
+    outcome: Outcome
+    value: Any
+
+    @property
+    def number(self) -> int:
+        """People count from 1."""
+        return self.outcome.position + 1
+
+    @property
+    def state_label(self) -> str:
+        return OutcomeState(self.outcome.state).label
+
+    @property
+    def tone(self) -> str:
+        return TONES[OutcomeState(self.outcome.state)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a job's items, and where the next one begins."""
+
+    items: list[Item]
+    next_after: int | None
+
+
+def page(job: Job, *, states: Sequence[OutcomeState] = (), after: int = -1) -> Page:
+    """The outcomes behind a position, by keyset: the thousandth page costs what the first does."""
+    outcomes = Outcome.objects.filter(job_id=job.pk, position__gt=after)
+    if states:
+        outcomes = outcomes.filter(state__in=states)
+    found = list(outcomes.order_by("position")[: PAGE + 1])
+    shown = found[:PAGE]
+    return Page(with_values(job, shown), shown[-1].position if len(found) > PAGE else None)
+
+
+def with_values(job: Job, outcomes: Sequence[Outcome]) -> list[Item]:
+    """The outcomes together with their items' own values."""
+    values = values_at(job, [outcome.position for outcome in outcomes])
+    return [Item(outcome, values.get(outcome.position)) for outcome in outcomes]
+
+
+def values_at(job: Job, positions: Sequence[int]) -> dict[int, Any]:
+    """The items at these positions. Reads only the manifests they lie in, one at a time."""
+    if not positions:
+        return {}
+    chunks = list(
+        Chunk.objects.filter(job=job, start__lte=max(positions)).order_by("start").values_list("start", "number")
+    )
+    starts = [start for start, _ in chunks]
+    wanted: dict[int, list[int]] = {}
+    begins: dict[int, int] = {}
+    for position in positions:
+        place = bisect_right(starts, position) - 1
+        if place >= 0:
+            start, number = chunks[place]
+            wanted.setdefault(number, []).append(position)
+            begins[number] = start
+    values: dict[int, Any] = {}
+    payloads = Manifest.objects.filter(job=job, number__in=wanted).values_list("number", "payload")
+    for number, payload in payloads.iterator(chunk_size=10):
+        items = manifests.decode(payload)
+        for position in wanted[number]:
+            offset = position - begins[number]
+            if offset < len(items):
+                values[position] = items[offset]
+    return values

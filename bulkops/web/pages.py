@@ -1,0 +1,124 @@
+"""The pages that show: the first page, a job, its items, and finding a job by its id. They change nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.http import Http404
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from bulkops import permissions, registry, status
+from bulkops.exceptions import UnknownOperation
+from bulkops.states import OutcomeState
+from bulkops.web import cards, fetch, items, responses
+from bulkops.web.details import Details
+from bulkops.web.fragments import now_context
+from bulkops.web.guards import database_may_be_away, person_required
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+    from bulkops.models import Job
+
+# A pasted address of a job's page or a line of a log holds its id too.
+JOB_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def home(request: HttpRequest) -> HttpResponse:
+    """What I may run, what runs, what ran."""
+    return _home(request)
+
+
+def _home(request: HttpRequest, *, status_code: int = 200, **more: Any) -> HttpResponse:
+    context = {
+        "operations": [one for one in registry.every() if permissions.may_submit(request.user, one)],
+        **now_context(request, fetch.active_job(request.user)),
+        "history": cards.of_many(fetch.newest_jobs(request.user)),
+    }
+    return render(request, "bulkops/home.html", context | more, status=status_code)
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def open_job(request: HttpRequest) -> HttpResponse:
+    """Go to a job by its id. A job of somebody else is not found, like one that never was."""
+    text = request.GET.get("id", "").strip()
+    found = JOB_ID.search(text)
+    if found is None:
+        words = f"“{text[:80]}” is not a job's id. An id looks like 1b4e28ba-2fa1-4d2b-883f-0016d3cca427."
+        return _home(request, status_code=400, open_id=text, open_error=words if text else "Type a job's id.")
+    try:
+        return redirect(fetch.visible_job(request.user, UUID(found.group())))
+    except Http404:
+        words = "There is no job with this id among those that you may see."
+        return _home(request, status_code=404, open_id=text, open_error=words)
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def job(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One job. Programs that ask for JSON by name get its status resource."""
+    shown = fetch.visible_job(request.user, pk)
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        return responses.status_of(shown, request)
+    return show_job(request, shown)
+
+
+def show_job(request: HttpRequest, shown: Job, *, problem: str = "", status_code: int = 200) -> HttpResponse:
+    """The job's page, with a problem in words above it where a button could not do its work."""
+    context = {
+        "job": shown,
+        "card": cards.of(shown, "job"),
+        "controls": cards.controls(shown, request.user),
+        "details": Details.of(shown),
+        "params": status.shown_params(shown),
+        "own": shown.owner_id == request.user.pk,
+        "again": _may_run_again(request.user, shown),
+        "problem": problem,
+    }
+    return render(request, "bulkops/job.html", context, status=status_code)
+
+
+def _may_run_again(user: Any, shown: Job) -> bool:
+    try:
+        return permissions.may_submit(user, registry.get(shown.operation))
+    except UnknownOperation:
+        return False
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def job_items(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The items of a job that were tried, a hundred at a time."""
+    shown = fetch.visible_job(request.user, pk)
+    wanted = request.GET.get("state", "")
+    if wanted and wanted not in OutcomeState.values:
+        raise Http404("There is no such state of an item.")
+    try:
+        after = int(request.GET.get("after") or -1)
+    except ValueError:
+        raise Http404("A position is a whole number.") from None
+    page = items.page(shown, states=[OutcomeState(wanted)] if wanted else (), after=min(after, 2**31 - 1))
+    context = {
+        "job": shown,
+        "title": shown.name or cards.operation_title(shown.operation),
+        "page": page,
+        "wanted": wanted,
+        "states": OutcomeState.choices,
+        "after": after,
+    }
+    return render(request, "bulkops/items.html", context)

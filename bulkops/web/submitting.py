@@ -1,0 +1,250 @@
+"""The form of an operation, its preview, and the start of a job; refusals are pages in words.
+
+htmx swaps 200, 409 and 422 only (see base.html), so that a proxy's own error page never lands in a page. Its requests
+therefore get 422 where a plain one gets 403, 413 or 503.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods
+
+from bulkops import idempotency, inputs, liveness, permissions, registry, services
+from bulkops.conf import conf
+from bulkops.exceptions import (
+    ActiveJobExists,
+    BulkopsError,
+    IdempotencyKeyReused,
+    InvalidIdempotencyKey,
+    InvalidItems,
+    InvalidParams,
+    NotPermitted,
+    SubmissionBusy,
+    UnknownOperation,
+)
+from bulkops.web import cards, fetch, responses, uploads
+from bulkops.web.forms import SubmitForms
+from bulkops.web.guards import database_may_be_away, is_htmx, person_required
+from bulkops.web.starting import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest, HttpResponse
+
+    from bulkops.models import Job
+    from bulkops.operation import Operation
+
+SWAPPED = {HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
+
+
+@csrf_exempt  # checked in `_posted`: the uploads must be bounded before anything looks for the token in the body
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@database_may_be_away
+@person_required
+def operation(request: HttpRequest, name: str) -> HttpResponse:
+    """The form of one operation, and what it is sent to."""
+    try:
+        found = registry.get(name)
+    except UnknownOperation as unknown:
+        raise Http404(unknown.message) from None
+    if not permissions.may_submit(request.user, found):
+        raise PermissionDenied(f"You may not run “{found.title}”.")
+    if request.method != "POST":
+        return _form(request, found, SubmitForms(found, request, posted=False, again=_job_to_repeat(request, found)))
+    bounded = uploads.bound(request)
+    try:
+        response = _posted(request, found, bounded)
+    except RequestDataTooBig:
+        # Nothing of the body was kept, so the form comes back empty.
+        words = f"The text is larger than {conf().body_bytes // (1024 * 1024)} MB; upload it as a file."
+        response = _form(request, found, SubmitForms(found, request, posted=False), problem=words, status=413)
+    if is_htmx(request) and response.status_code not in SWAPPED:
+        response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    return response
+
+
+@csrf_protect
+def _posted(request: HttpRequest, found: Operation, bounded: uploads.BoundedUpload) -> HttpResponse:
+    attempt = Attempt(request, found, SubmitForms(found, request))
+    try:
+        attempt.forms.refuse_large_file(_dropped(request, bounded))
+        return attempt.answer()
+    except ActiveJobExists as refusal:
+        return attempt.refused_for(refusal.job)
+    except (IdempotencyKeyReused, InvalidIdempotencyKey):
+        words = "This form was sent before with other values. Look at them once more, then start."
+        return attempt.again(problem=words, fresh_key=True)
+    except SubmissionBusy as busy:
+        return attempt.again(problem=busy.message, status=409)
+    except InvalidParams as bad:
+        attempt.forms.add_errors(bad.errors)
+        return attempt.again()
+    except InvalidItems as bad:
+        attempt.complain(bad)
+        return attempt.again(status=413 if bad.code == "too-large" else 422)
+    except NotPermitted as refusal:
+        raise PermissionDenied(refusal.message) from None
+    except BulkopsError as refusal:
+        return attempt.again(problem=refusal.message)
+
+
+def _dropped(request: HttpRequest, bounded: uploads.BoundedUpload) -> str | None:
+    """The name of a file that was too large; known once the body was read."""
+    len(request.FILES)
+    return bounded.dropped
+
+
+def _job_to_repeat(request: HttpRequest, found: Operation) -> Job | None:
+    """The job named by `?again=`, whose parameters fill the form."""
+    try:
+        job = fetch.visible_job(request.user, uuid.UUID(request.GET.get("again", "")))
+    except (ValueError, Http404):
+        return None
+    return job if job.operation == found.name else None
+
+
+def _form(
+    request: HttpRequest, found: Operation, forms: SubmitForms, *, key: str = "", status: int = 200, **more: Any
+) -> HttpResponse:
+    context = {
+        "operation": found,
+        "forms": forms,
+        "key": key or str(uuid.uuid4()),
+        "start": Start.of(request.user),
+    }
+    return render(request, "bulkops/operation.html", context | more, status=status)
+
+
+@dataclass
+class Attempt:
+    """One sending of an operation's form."""
+
+    request: HttpRequest
+    operation: Operation
+    forms: SubmitForms
+    field: str = "items"
+    """Where complaints about the items are shown."""
+
+    @property
+    def key(self) -> str:
+        return self.request.POST.get("idempotency_key", "")
+
+    def answer(self) -> HttpResponse:
+        """Preview, edit again or start, as the button that was pressed says."""
+        valid = self.forms.is_valid()
+        action = self.request.POST.get("action", "start")
+        if not valid:
+            spent = self._job_of_spent_form()
+            return responses.to_job(spent, self.request) if spent is not None else self.again()
+        if action == "edit":
+            return self.again(status=200)
+        return self.preview() if action == "preview" else self.start()
+
+    def start(self) -> HttpResponse:
+        """Submit, and take the person to the job."""
+        if liveness.workers_missing():
+            return self.again(problem=liveness.NO_WORKER, status=503)
+        source = self.forms.source()
+        self.field = source.field if source else "items"
+        job = services.submit(
+            user=self.request.user,
+            operation=self.operation.name,
+            idempotency_key=self.key or None,
+            **self._what(source.items if source else None, source.name if source else ""),
+        )
+        if source is not None and source.kept is not None:
+            source.kept.drop()
+        if job.replayed:
+            self._say_replayed()
+        return responses.to_job(job, self.request)
+
+    def preview(self) -> HttpResponse:
+        """Show the first rows and the count; nothing but an uploaded file is kept."""
+        source = self.forms.source()
+        self.field = source.field if source else "items"
+        head: list[Any] = []
+        rows = _remembering(source.items, head) if source else None
+        submission = services.check(
+            user=self.request.user, operation=self.operation.name, **self._what(rows, source.name if source else "")
+        )
+        total = submission.total or 0
+        kept = source.kept if source else None
+        if source is not None and source.file is not None:
+            kept = uploads.keep(source.file, self.request.user)
+        context = {
+            "operation": self.operation,
+            "forms": self.forms,
+            "key": self.key or str(uuid.uuid4()),
+            "start": Start.of(self.request.user),
+            "kept": kept,
+            "preview": inputs.Preview(head[:total], total) if source else None,
+            "left": max(0, total - len(head)),
+            "params": self.operation.shown_params(submission.params),
+        }
+        return render(self.request, "bulkops/preview.html", context)
+
+    def again(self, *, problem: str = "", status: int = 422, fresh_key: bool = False, **more: Any) -> HttpResponse:
+        """The form once more, filled as it was; its key stays good, for nothing was started with it."""
+        key = "" if fresh_key else self.key
+        return _form(self.request, self.operation, self.forms, key=key, status=status, problem=problem, **more)
+
+    def refused_for(self, job: Job) -> HttpResponse:
+        """Another job of this user is active: which, how far it is, and how to stop it."""
+        job = fetch.visible_job(self.request.user, job.pk)
+        shown = {"card": cards.of(job), "controls": cards.controls(job, self.request.user)}
+        return self.again(status=409, refused=True, **shown)
+
+    def complain(self, bad: InvalidItems) -> None:
+        """Show what is wrong with the items next to where they were given."""
+        self.forms.job.add_error(self.field if not self.request.FILES else "file", bad.message)
+        for position, field, text in bad.errors[1:10]:
+            if position is not None:
+                where = f"Item {position + 1}" + (f", {field}" if field else "")
+                self.forms.job.add_error(self.field, f"{where}: {text}")
+
+    def _what(self, items: Iterator[Any] | None, input_name: str) -> dict[str, Any]:
+        asked = self.forms.job.cleaned_data
+        return {
+            "params": self.forms.stored_params(),
+            "items": items,
+            "limit": asked["limit"],
+            "parallelism": asked.get("parallelism"),
+            "name": asked["name"],
+            "input_name": input_name,
+        }
+
+    def _job_of_spent_form(self) -> Job | None:
+        """The job this very form made, where its uploaded file is gone because the job was started."""
+        if not self.request.POST.get("upload") or self.forms.kept is not None or not self.key:
+            return None
+        known = idempotency.IdempotencyKey.objects.select_related("job").filter(user=self.request.user, key=self.key)
+        spent = known.first()
+        if spent is None:
+            return None
+        self._say_replayed()
+        return spent.job
+
+    def _say_replayed(self) -> None:
+        messages.info(
+            self.request, "This form was sent already; here is the job that it made. Use “Run again” for more."
+        )
+
+
+def _remembering(items: Iterator[Any], head: list[Any]) -> Iterator[Any]:
+    first = list(itertools.islice(items, conf().preview_items))
+    head.extend(first)
+    yield from first
+    yield from items

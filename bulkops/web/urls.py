@@ -1,0 +1,31 @@
+"""The addresses of the pages, their fragments and the health checks."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from bulkops.web import control, fragments, health, pages, submitting
+
+app_name = "bulkops"
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("operations/<slug:name>/", submitting.operation, name="operation"),
+    path("jobs/open/", pages.open_job, name="open-job"),
+    path("jobs/<uuid:pk>/", pages.job, name="job"),
+    path("jobs/<uuid:pk>/items/", pages.job_items, name="job-items"),
+    path("jobs/<uuid:pk>/cancel/", control.cancel, name="job-cancel"),
+    path("jobs/<uuid:pk>/pause/", control.pause, name="job-pause"),
+    path("jobs/<uuid:pk>/resume/", control.resume, name="job-resume"),
+    # Fragments: parts of the pages above, asked for again and again by htmx.
+    path("jobs/<uuid:pk>/progress/", fragments.progress, name="job-progress"),
+    path("jobs/<uuid:pk>/controls/", fragments.controls, name="job-controls"),
+    path("jobs/<uuid:pk>/details/", fragments.details, name="job-details"),
+    path("active/", fragments.active, name="active"),
+    path("now/", fragments.now, name="now"),
+    path("history/", fragments.history, name="history"),
+    # Health, without a trailing slash as probes expect it.
+    path("healthz", health.process, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("healthz/workers", health.workers, name="healthz-workers"),
+]

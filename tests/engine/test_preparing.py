@@ -1,0 +1,149 @@
+"""Collecting an operation's own items, and checking many given ones, in a worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from bulkops import manifests, services
+from bulkops.engine import preparing
+from bulkops.models import Chunk, Job, Manifest, Outcome
+from bulkops.states import JobState
+from tests.sample.models import Account, Effect
+from tests.worker import InProcessWorker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def items_of(job: Job) -> list:
+    payloads = Manifest.objects.filter(job=job).order_by("number").values_list("payload", flat=True)
+    return [item for payload in payloads for item in manifests.decode(payload)]
+
+
+def collect(worker, owner, how: str, **what) -> Job:
+    job = services.submit(user=owner, operation="collecting", params={"how": how}, **what)
+    assert job.state == JobState.PREPARING
+    assert job.total is None
+    return worker.finish(job)
+
+
+@pytest.fixture
+def accounts(transactional_db):
+    Account.objects.bulk_create([Account(number=number, balance=-number) for number in range(2_500)])
+    return Account.objects
+
+
+def test_collected_items_are_processed(owner, worker):
+    job = collect(worker, owner, "5")
+    assert (job.state, job.total, job.prepared) == (JobState.COMPLETED, 5, 5)
+    assert sorted(Effect.objects.values_list("item", flat=True)) == list("01234")
+
+
+def test_no_items_complete_the_job(owner, worker):
+    job = collect(worker, owner, "nothing")
+    assert (job.state, job.total) == (JobState.COMPLETED, 0)
+
+
+def test_an_empty_list_completes_the_job(owner, worker):
+    job = services.submit(user=owner, operation="note", items=[])
+    assert worker.finish(job).state == JobState.COMPLETED
+
+
+def test_only_the_first_n_items_are_collected(owner, worker):
+    assert collect(worker, owner, "1000000000", limit=3).total == 3
+
+
+@pytest.mark.parametrize("how", ["objects", "pairs", "dicts"])
+def test_querysets_of_every_shape_are_read_page_by_page(owner, worker, accounts, monkeypatch, how):
+    monkeypatch.setattr("tests.sample.operations.Collecting.process", lambda *_: None)
+    job = collect(worker, owner, how)
+    assert (job.state, job.total) == (JobState.COMPLETED, 2_500)
+    expected = {
+        "objects": list(accounts.order_by("pk").values_list("pk", flat=True)),
+        "pairs": [[number, -number] for number in range(2_500)],
+        "dicts": [{"number": number} for number in range(2_500)],
+    }[how]
+    assert items_of(job) == expected
+
+
+def test_a_failing_source_fails_the_job_in_words_and_frees_the_slot(owner, worker):
+    job = collect(worker, owner, "raise")
+    assert (job.state, job.slot) == (JobState.FAILED, None)
+    assert "the source is gone" in job.error
+    assert not Outcome.objects.exists()
+
+
+def test_a_source_that_fails_half_way_processes_nothing(owner, worker):
+    job = collect(worker, owner, "half")
+    assert job.state == JobState.FAILED
+    assert not Effect.objects.exists()
+
+
+def test_an_item_that_is_no_json_fails_the_job_and_names_it(owner, worker):
+    job = collect(worker, owner, "unstorable")
+    assert job.state == JobState.FAILED
+    assert "Item 1 cannot be stored" in job.error
+
+
+def test_many_given_items_are_checked_by_the_worker_and_all_bad_ones_named(owner, worker, settings):
+    settings.BULKOPS = {"validated_in_request": 5, "chunk_items": 3}
+    rows = [{"number": str(number)} for number in range(1, 12)]
+    rows[7]["number"] = "none"
+    rows[9]["number"] = "-4"
+    job = services.submit(user=owner, operation="rows", items=rows)
+    assert job.state == JobState.PREPARING
+    worker.finish(job)
+    assert job.state == JobState.FAILED
+    assert "2 invalid items: item 7, number" in job.error
+    assert "item 9, number" in job.error
+    assert not Effect.objects.exists()
+
+
+def test_many_good_items_are_checked_and_then_run(owner, worker, settings):
+    settings.BULKOPS = {"validated_in_request": 5, "chunk_items": 3}
+    rows = [{"number": str(number)} for number in range(1, 12)]
+    job = worker.finish(services.submit(user=owner, operation="rows", items=rows))
+    assert (job.state, job.total, Effect.objects.count()) == (JobState.COMPLETED, 11, 11)
+
+
+def test_a_restart_deletes_what_was_collected_before(owner, worker, monkeypatch):
+    monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr("bulkops.engine.preparing.finishing.fail", lambda *_: None)
+    job = services.submit(user=owner, operation="collecting", params={"how": "half"})
+    taken = preparing.turns.take(job.pk, 0, 0, worker.holder)
+    preparing.prepare(job, taken, services.registry.get("collecting"), {"how": "half"}, worker.holder)
+    assert Chunk.objects.filter(job=job).count() == 1
+    worker.die()
+    other = InProcessWorker()
+    other.rescue()
+    Job.objects.filter(pk=job.pk).update(params={"how": "3"})
+    other.finish(job)
+    assert (job.state, job.total, items_of(job)) == (JobState.COMPLETED, 3, [0, 1, 2])
+    assert job.prepare_epoch == 2
+
+
+def test_a_cancel_while_collecting_stops_it(owner, worker, monkeypatch):
+    monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0)
+    job = services.submit(user=owner, operation="collecting", params={"how": "5000"})
+    store = manifests.store
+
+    def cancelled_meanwhile(*given) -> None:
+        store(*given)
+        services.Job.objects.filter(pk=job.pk, state=JobState.PREPARING).exists()
+        if Chunk.objects.filter(job=job).count() == 2:
+            services.cancel(job=job, actor=owner)
+
+    monkeypatch.setattr(manifests, "store", cancelled_meanwhile)
+    worker.drain()
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert not Effect.objects.exists()
+
+
+def test_a_worker_that_shuts_down_hands_collecting_on(owner, worker):
+    job = services.submit(user=owner, operation="collecting", params={"how": "5"})
+    worker.stop = True
+    assert worker.step() == "prepared"
+    job.refresh_from_db()
+    assert job.state == JobState.PREPARING
+    worker.stop = False
+    assert worker.finish(job).state == JobState.COMPLETED

@@ -16,6 +16,7 @@ from django.db import connection
 
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidItems
+from bulkops.storable import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +45,7 @@ def _encode(items: list[Any]) -> bytes:
         content: Any = {"columns": columns, "rows": [list(item.values()) for item in items]}
     else:
         content = {"values": items}
-    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), level=3)
+    return zlib.compress(strict_json(content).encode(), level=3)
 
 
 def decode(payload: bytes | memoryview) -> list[Any]:
@@ -59,7 +60,7 @@ def decode(payload: bytes | memoryview) -> list[Any]:
 def _measure(position: int, item: Any) -> int:
     """The item's size in bytes. Raises InvalidItems for one that cannot be stored."""
     try:
-        encoded = json.dumps(item, allow_nan=False, ensure_ascii=False).encode()
+        encoded = strict_json(item).encode()
     except (TypeError, ValueError, RecursionError):
         raise _unstorable(position, "cannot be stored as JSON") from None
     if len(encoded) > conf().item_bytes:

@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
 
 from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, OperationMisdeclared, plain
-from bulkops.storable import has_nul
+from bulkops.storable import has_nul, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,8 +78,8 @@ class Operation:
     """How often an item is tried when it raises one of `retry_on`."""
     retry_on: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are worth another attempt; all others fail the item at once."""
-    backoff_seconds: ClassVar[tuple[float, float]] = (2.0, 300.0)
-    """Wait before the second attempt, doubling up to the second figure, give or take a quarter."""
+    backoff: ClassVar[tuple[float, float]] = (2.0, 300.0)
+    """Seconds before the second attempt, doubling up to the second figure, give or take a quarter."""
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
     queue: ClassVar[str] = "default"
@@ -257,19 +257,22 @@ def _as_json(value: Any) -> Any:
 def storable_params(operation: Operation, data: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as they are stored, after they were cleaned once. Raises InvalidParams."""
     operation.clean_params(data)
-    bad = {}
+    stored, bad = {}, {}
     for name, value in data.items():
         if isinstance(value, UploadedFile):
             bad[name] = ["A file cannot be a parameter."]
             continue
         try:
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            text = strict_json(value)
             text.encode()
         except (TypeError, ValueError, RecursionError):
             bad[name] = ["This value cannot be stored as JSON."]
             continue
         if has_nul(text):
             bad[name] = ["This value holds a NUL character."]
+        stored[name] = json.loads(text)
     if bad:
         raise InvalidParams(bad)
-    return dict(data)
+    # Once more as the worker will get them: a date becomes text, and text must be what the form takes.
+    operation.clean_params(stored)
+    return stored

@@ -40,6 +40,14 @@ def text(value: Any, limit: int) -> str:
         return UNREADABLE
 
 
+def strict_json(value: Any) -> str:
+    """Strict JSON of what programs hand over; dates, decimals and UUIDs, such as primary keys, become their text.
+
+    Raises TypeError or ValueError for NaN, and for what has no text of that kind.
+    """
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), cls=DjangoJSONEncoder)
+
+
 def has_nul(json_text: str) -> bool:
     """Whether a JSON text holds a NUL, which PostgreSQL's jsonb refuses."""
     return bool(_NUL_ESCAPE.search(json_text))

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
 from bulkops.cluster import process
@@ -34,6 +35,11 @@ QUICK_DEATH_SECONDS = 1.0
 """A worker that dies within this time is not replaced at once: whatever kills it may kill the next one too."""
 ROUND_LOCK_TIMEOUT = "1s"
 """A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
+
+
+def configured_workers() -> int:
+    """How many worker processes `Q_CLUSTER` asks for."""
+    return QueueConf.WORKERS
 
 
 class Leader:

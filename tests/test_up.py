@@ -15,6 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from project.embedded.places import choose_places
+from project.embedded.server import EmbeddedServer
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,6 +102,7 @@ def home():
     folder = Path(tempfile.mkdtemp(prefix="bulkops-up-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder / "postgres"
+    EmbeddedServer(choose_places(folder / "postgres")).stop()  # one that outlived an `up` killed with -9
     shutil.rmtree(folder)
 
 

@@ -22,6 +22,9 @@ from django.conf import settings
 
 from tests.clusters import environment, wait_for
 
+GUNICORN = [sys.executable, "-m", "gunicorn", "--pythonpath", "site,.", "--threads", "4", "--no-control-socket"]
+GUNICORN += ["project.wsgi"]
+
 
 def free_port() -> int:
     """A port that nobody listens on at the moment."""
@@ -42,8 +45,7 @@ class RealSite:
         """Start it and wait until it answers."""
         with self.log.open("a") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--pythonpath", "site,.", "project.wsgi", "--threads", "4"]
-                + ["--bind", f"127.0.0.1:{self.port}", "--no-control-socket"],
+                [*GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
                 cwd=settings.BASE_DIR,
                 env=environment(),
                 stdout=out,

@@ -128,6 +128,14 @@ def test_a_paused_job_is_not_stalled_without_a_worker(job):
     assert not progress.of(job).stalled
 
 
+def test_a_worker_of_another_queue_is_no_worker(job, alive):
+    Job.objects.update(queue="mail")
+    job.refresh_from_db()
+    now = progress.of(job)
+    assert now.stalled
+    assert now.words == "Waiting: no worker serves the queue “mail”"
+
+
 def test_a_dead_cluster_is_no_worker(job, alive):
     assert not progress.of(job).stalled
     Cluster.objects.update(alive_until=from_now(-1))

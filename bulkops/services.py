@@ -271,11 +271,12 @@ def _controlled(job: Job, actor: Any) -> Iterator[Job]:
 def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
     """Stop a job for good; what was done stays done. A worker with an item in hand ends that item first.
 
-    Settles at once where no worker holds anything. Asking again changes nothing. Raises NotAllowedNow for a job that
-    has ended otherwise, and NotPermitted. `actor` None is the shell.
+    Settles at once where no worker holds anything. Asking again only settles, where the worker that was waited for has
+    died since. Raises NotAllowedNow for a job that has ended otherwise, and NotPermitted. `actor` None is the shell.
     """
     with _controlled(job, actor) as locked:
         if locked.state in {JobState.CANCELLING, JobState.CANCELLED}:
+            holds.settle_stop(locked)
             return locked
         if locked.state in ENDED:
             raise NotAllowedNow("This job has ended already.", locked)
@@ -293,11 +294,12 @@ def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
 def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
     """Let a job stand still until it is resumed; it keeps its slot. A worker ends the item in hand first.
 
-    Asking again changes nothing. Raises NotAllowedNow for a job that has ended, is being cancelled or has only its
-    finish left, and NotPermitted.
+    Asking again only settles, as in `cancel`. Raises NotAllowedNow for a job that has ended, is being cancelled or has
+    only its finish left, and NotPermitted.
     """
     with _controlled(job, actor) as locked:
         if locked.state in {JobState.PAUSING, JobState.PAUSED}:
+            holds.settle_stop(locked)
             return locked
         if locked.state in ENDED or locked.state == JobState.CANCELLING or holds.is_complete(locked):
             raise NotAllowedNow("This job cannot be paused any more.", locked)

@@ -8,6 +8,6 @@ from django.db import DatabaseError, Error, InterfaceError, OperationalError
 def is_away(error: Error) -> bool:
     """Whether the database could not be asked, so that asking again may help.
 
-    psycopg2 has no class of its own for a session that the server cut while it answered: it raises a bare DatabaseError.
+    psycopg2 has no class of its own for a session that the server cut while it answered: a bare DatabaseError.
     """
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError

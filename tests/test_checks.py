@@ -119,20 +119,6 @@ def test_a_form_that_wants_arguments_is_refused(registered):
     assert "“wanting”: Params cannot be made without arguments" in found()["bulkops.E010"]
 
 
-def test_a_misspelt_secret_is_refused(registered):
-    class Leaking(Operation):
-        name = "leaking"
-        secret = ("tokn",)
-
-        class Params(forms.Form):
-            token = forms.CharField()
-
-        def process(self, item, params, context): ...
-
-    registered(Leaking)
-    assert "names tokn, which is no parameter" in found()["bulkops.E011"]
-
-
 @pytest.mark.parametrize("name", ["sample.change_acount", "nowhere.change_account"])
 def test_a_permission_that_nothing_declares_is_warned_of(registered, name):
     class Locked(Operation):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bulkops import permissions, progress, registry
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
-from bulkops.states import JobState
+from bulkops.states import STOPPING, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +75,15 @@ class Card:
     @property
     def tone(self) -> str:
         return TONES[JobState(self.job.state)]
+
+    @property
+    def closing(self) -> str:
+        """What happens when nobody looks."""
+        if not self.job.is_active or self.job.state in STOPPING:
+            return ""
+        if self.job.state == JobState.PAUSED:
+            return "You can close this page; the job waits until it is resumed."
+        return "You can close this page; the work goes on."
 
     @property
     def counting(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.shortcuts import get_object_or_404
 
 from bulkops import transitions
-from bulkops.models import Job
+from bulkops.models import IdempotencyKey, Job
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -26,6 +26,11 @@ def visible_job(user: Any, pk: UUID) -> Job:
 def active_job(user: Any) -> Job | None:
     """The job that keeps this user from starting another."""
     return Job.objects.select_related("owner").filter(slot=transitions.user_slot(user)).first()
+
+
+def job_of_key(user: Any, key: str) -> Job | None:
+    """The job that a form's one-time key of this user made."""
+    return Job.objects.filter(pk__in=IdempotencyKey.objects.filter(user=user, key=key).values("job")).first()
 
 
 def newest_jobs(user: Any) -> list[Job]:

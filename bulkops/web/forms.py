@@ -132,7 +132,7 @@ class SubmitForms:
         file = self.request.FILES.get("file")
         if file is not None:
             file.seek(0)
-            stream: IO[bytes] = file  # type: ignore[assignment]
+            stream: IO[bytes] = file
             return Source("file", file.name or "", inputs.read_file(stream, file.name or "", self.operation), file=file)
         if self.kept is not None:
             rows = inputs.read_file(self.kept.open(), self.kept.name, self.operation)
@@ -151,7 +151,7 @@ class SubmitForms:
         """The parameters as JSON values: cleaned where that is a plain value, as they were typed where it is not."""
         if self.params is None:
             return {}
-        cleaned = self.params.cleaned_data  # type: ignore[attr-defined]
+        cleaned = self.params.cleaned_data
         return {
             name: cleaned[name] if _is_plain(cleaned.get(name)) else self.params[name].data
             for name in self.params.fields
@@ -161,7 +161,7 @@ class SubmitForms:
         """Put the services' complaints about parameters next to their fields."""
         for name, texts in errors.items():
             if self.params is not None and name in self.params.fields:
-                self.params.add_error(name, texts)  # type: ignore[attr-defined]
+                self.params.add_error(name, texts)
             else:
                 self.job.add_error(None, texts)
 

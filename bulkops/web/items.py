@@ -45,6 +45,12 @@ class Item:
         return OutcomeState(self.outcome.state).label
 
     @property
+    def code(self) -> str:
+        """The error's code, where the words do not begin with it and the state does not say it."""
+        code = self.outcome.error_code
+        return "" if self.outcome.message.startswith(code) or code == self.outcome.state else code
+
+    @property
     def tone(self) -> str:
         return TONES[OutcomeState(self.outcome.state)]
 

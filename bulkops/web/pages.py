@@ -85,7 +85,7 @@ def show_job(request: HttpRequest, shown: Job, *, problem: str = "", status_code
         "details": Details.of(shown),
         "params": status.shown_params(shown),
         "own": shown.owner_id == request.user.pk,
-        "again": _may_run_again(request.user, shown),
+        "again": not shown.is_active and _may_run_again(request.user, shown),
         "problem": problem,
     }
     return render(request, "bulkops/job.html", context, status=status_code)

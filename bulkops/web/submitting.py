@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from bulkops import idempotency, inputs, liveness, permissions, registry, services
+from bulkops import inputs, liveness, permissions, registry, services
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -204,8 +204,7 @@ class Attempt:
     def refused_for(self, job: Job) -> HttpResponse:
         """Another job of this user is active: which, how far it is, and how to stop it."""
         job = fetch.visible_job(self.request.user, job.pk)
-        shown = {"card": cards.of(job), "controls": cards.controls(job, self.request.user)}
-        return self.again(status=409, refused=True, **shown)
+        return self.again(status=409, refused=True, card=cards.of(job), controls=cards.controls(job, self.request.user))
 
     def complain(self, bad: InvalidItems) -> None:
         """Show what is wrong with the items next to where they were given."""
@@ -230,12 +229,10 @@ class Attempt:
         """The job this very form made, where its uploaded file is gone because the job was started."""
         if not self.request.POST.get("upload") or self.forms.kept is not None or not self.key:
             return None
-        known = idempotency.IdempotencyKey.objects.select_related("job").filter(user=self.request.user, key=self.key)
-        spent = known.first()
-        if spent is None:
-            return None
-        self._say_replayed()
-        return spent.job
+        spent = fetch.job_of_key(self.request.user, self.key)
+        if spent is not None:
+            self._say_replayed()
+        return spent
 
     def _say_replayed(self) -> None:
         messages.info(

@@ -71,7 +71,7 @@ class Kept:
     token: str
 
     def open(self) -> IO[bytes]:
-        return default_storage.open(self.path, "rb")  # type: ignore[return-value]
+        return default_storage.open(self.path, "rb")
 
     def drop(self) -> None:
         default_storage.delete(self.path)

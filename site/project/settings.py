@@ -137,6 +137,8 @@ DEMO_PASSWORD = _text("BULKOPS_DEMO_PASSWORD")
 
 # The product's own settings; `bulkops.conf` holds each one's unit and default.
 BULKOPS: dict[str, Any] = {}
+# Above `body_bytes` (10 MB of pasted items), so that the page and not Django refuses what is larger, in words.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 11 * 1024 * 1024
 
 INSTALLED_APPS = [
     # Before django_q: where two apps have a command of one name, the earlier app's is run, and `qcluster` is ours.

@@ -1,0 +1,229 @@
+"""What people do, in a real browser with a real worker: start, watch, be refused, cancel, come back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from bulkops import services
+from bulkops.models import Job
+from bulkops.states import JobState
+from tests.clusters import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Silence
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+expect.set_options(timeout=20_000)
+
+
+def start_button(page: Page) -> Any:
+    return page.get_by_role("button", name="Start", exact=True)
+
+
+def start_deposit(page: Page, pause: float) -> None:
+    page.get_by_label("Amount").fill("5")
+    page.get_by_label("Pause").fill(str(pause))
+    start_button(page).click()
+    page.wait_for_url(re.compile(r"/jobs/[0-9a-f-]{36}/"))
+
+
+def test_a_bar_grows_and_ends_and_the_start_button_comes_back_in_every_tab(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None]
+) -> None:
+    accounts(120)
+    first, other = tab("/operations/deposit/"), tab("/operations/rows/")
+    expect(start_button(other)).to_be_enabled()
+    start_deposit(first, 0.05)
+
+    expect(start_button(other)).to_be_disabled()
+    expect(other.locator("#why-not")).to_contain_text("one at a time")
+
+    bar = first.get_by_role("progressbar")
+    seen: set[str | None] = set()
+    titles: set[str] = set()
+    wait_for(
+        lambda: (
+            seen.add(bar.get_attribute("value") if bar.count() else None)
+            or titles.add(first.title())
+            or first.get_by_role("heading", name="Completed", exact=True).count()
+        ),
+        30,
+        "the end of the job",
+    )
+    assert len(seen) >= 4, seen
+    assert any(re.match(r"[1-9]\d? % · Deposit", title) for title in titles), titles
+    expect(bar).to_have_attribute("value", "120")
+    assert first.title() == "Completed · Deposit"
+    expect(first.get_by_text("You can close this page")).to_have_count(0)
+    expect(first.get_by_role("button", name="Pause")).to_have_count(0)
+    expect(start_button(other)).to_be_enabled()
+
+    polls: list[str] = []
+    first.on("request", lambda request: polls.append(request.url))
+    first.wait_for_timeout(2_500)
+    assert polls == []
+
+
+def test_a_second_start_is_refused_with_the_running_job(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None], silence: Silence
+) -> None:
+    accounts(400)
+    stale = tab("/operations/rows/")
+    stale.route("**/active/**", lambda route: route.abort())
+    start_deposit(tab("/operations/deposit/"), 0.1)
+    stale.get_by_label("Paste the items").fill("number\n1")
+    start_button(stale).click()
+    expect(stale.get_by_role("alert")).to_contain_text("you already have an active job")
+    expect(stale.get_by_role("progressbar")).to_be_visible()
+    expect(stale.get_by_label("Paste the items")).to_have_value("number\n1")
+    expect(start_button(stale)).to_be_disabled()
+    assert Job.objects.count() == 1
+
+    stale.get_by_text("Cancel …").click()
+    stale.get_by_label("Reason").fill("I need the other one")
+    stale.get_by_role("button", name="Cancel this job").click()
+    expect(stale.get_by_role("heading", name="Cancelled", exact=True)).to_be_visible()
+    expect(stale.get_by_text("Reason for cancelling: I need the other one")).to_be_visible()
+    silence.expect_refusal(409)
+    silence.complaints = [text for text in silence.complaints if "ERR_FAILED" not in text and "sendError" not in text]
+    silence.complaints = [text for text in silence.complaints if "/active/" not in text]
+
+
+def test_a_reason_half_typed_survives_the_polls(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None]
+) -> None:
+    accounts(300)
+    page = tab("/operations/deposit/")
+    start_deposit(page, 0.1)
+    page.get_by_text("Cancel …").click()
+    reason = page.get_by_label("Reason")
+    reason.press_sequentially("wrong season", delay=200)
+    page.wait_for_timeout(6_500)
+    expect(reason).to_be_focused()
+    expect(reason).to_have_value("wrong season")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Reason for cancelling: wrong season")).to_be_visible()
+
+
+def test_pause_and_resume_change_the_buttons_without_a_reload(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None]
+) -> None:
+    accounts(200)
+    page = tab("/operations/deposit/")
+    start_deposit(page, 0.02)
+    watcher = tab(page.url.partition("/jobs/")[1] + page.url.partition("/jobs/")[2])
+    page.get_by_role("button", name="Pause").click()
+    expect(watcher.get_by_role("heading", name="Paused", exact=True)).to_be_visible()
+    expect(watcher.get_by_role("button", name="Resume")).to_be_visible()
+    expect(watcher.get_by_role("button", name="Pause")).to_have_count(0)
+    watcher.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("heading", name="Completed", exact=True)).to_be_visible()
+
+
+def test_the_first_page_takes_up_and_ends_a_job_without_a_reload(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None], owner: Any
+) -> None:
+    accounts(160)
+    page = tab("/")
+    services.submit(user=owner, operation="deposit", params={"pause": 0.05}, name="From elsewhere")
+    card = page.get_by_role("region", name="Progress of From elsewhere")
+    expect(card.get_by_role("progressbar")).to_be_visible()
+    expect(card.get_by_role("heading", name="Completed", exact=True)).to_be_visible()
+    expect(page.locator("#history")).to_contain_text("160 of 160")
+
+
+def test_preview_then_start_with_an_upload(tab: Callable[..., Page], cluster: Any, tmp_path: Any) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("number,note\n" + "".join(f"{n},n{n}\n" for n in range(1, 1_201)))
+    page = tab("/operations/rows/")
+    page.get_by_label("Or upload a file").set_input_files(rows)
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="1,200 items, ready to start")).to_be_visible()
+    expect(page.get_by_role("cell", name="n5", exact=True)).to_be_visible()
+    start_button(page).click()
+    expect(page.get_by_role("heading", name="Completed", exact=True)).to_be_visible()
+    assert Job.objects.get().total == 1_200
+
+
+def test_the_button_is_off_at_once_on_pressing(tab: Callable[..., Page], cluster: Any) -> None:
+    page = tab("/operations/note/")
+    page.get_by_label("Paste the items").fill("a")
+    page.route("**/operations/note/", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    button = start_button(page)
+    page.evaluate(
+        """() => {
+          window.off = null;
+          const button = document.querySelector('button[value=start]');
+          button.addEventListener('click', () => setTimeout(() => { window.off = button.matches(':disabled') }, 50));
+        }"""
+    )
+    button.click(no_wait_after=True)
+    page.wait_for_function("window.off !== null")
+    assert page.evaluate("window.off") is True
+    page.wait_for_url(re.compile("/jobs/"))
+
+
+def test_silence_is_told_without_script_and_polling_survives_it(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None], silence: Silence
+) -> None:
+    accounts(400)
+    page = tab("/operations/deposit/")
+    start_deposit(page, 0.1)
+    told = page.get_by_text("No news for some seconds, still trying")
+    expect(told).to_be_hidden()
+    page.route("**/progress/**", lambda route: route.abort())
+    expect(told).to_be_visible()
+    page.unroute("**/progress/**")
+    expect(told).to_be_hidden()
+    job = Job.objects.get()
+    services.cancel(job=job, actor=job.owner)
+    expect(page.get_by_role("heading", name="Cancelled", exact=True)).to_be_visible()
+    silence.complaints.clear()
+
+
+def test_a_session_that_ended_takes_the_tab_to_the_login(
+    tab: Callable[..., Page], owner: Any, cluster: Any, accounts: Callable[[int], None]
+) -> None:
+    accounts(400)
+    page = tab("/operations/deposit/")
+    start_deposit(page, 0.1)
+    job_url = page.url
+    page.context.clear_cookies()
+    page.wait_for_url(re.compile("/accounts/login/"))
+    page.get_by_label("Username").fill("owner")
+    page.get_by_label("Password").fill("secret")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(job_url)
+
+
+def test_everything_works_without_javascript(
+    tab_without_script: Page, cluster: Any, accounts: Callable[[int], None]
+) -> None:
+    page = tab_without_script
+    accounts(200)
+    page.goto("/operations/rows/")
+    page.get_by_label("Paste the items").fill("number\n1\n2\n3")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="3 items, ready to start")).to_be_visible()
+    start_button(page).click()
+    expect(page.get_by_role("heading", name="Completed", exact=True)).to_be_visible()
+
+    page.goto("/operations/deposit/")
+    start_deposit(page, 0.1)
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    # Between two looks the page loads itself again.
+    expect(page.get_by_role("heading", name="Running", exact=True)).to_be_visible()
+    page.get_by_text("Cancel …").click()
+    page.get_by_label("Reason").fill("seen enough")
+    page.get_by_role("button", name="Cancel this job").click()
+    expect(page.get_by_role("heading", name="Cancelled", exact=True)).to_be_visible()
+    assert Job.objects.get(operation="deposit").state == JobState.CANCELLED

@@ -1,0 +1,181 @@
+"""The live parts of a page: when they go on asking, when they stop, and what they change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+from django.db import OperationalError
+from django.template import Context, Template
+from django.test import Client, RequestFactory, override_settings
+
+from bulkops import services
+from bulkops.models import Cluster, Job
+from bulkops.states import ACTIVE, ENDED, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+
+
+def card_of(client: Client, job: Job, query: str = "") -> Any:
+    return client.get(f"{job.get_absolute_url()}progress/{query}", headers=HTMX)
+
+
+@pytest.mark.parametrize("state", sorted(ACTIVE - {JobState.PAUSED}))
+def test_the_card_of_an_active_job_asks_again_each_second(
+    as_owner: Client, put: Callable[..., Job], state: JobState
+) -> None:
+    card = card_of(as_owner, put(state)).content.decode()
+    assert 'hx-trigger="every 1s"' in card
+    assert "silence-5" in card
+
+
+def test_the_card_of_a_paused_job_asks_seldom(as_owner: Client, put: Callable[..., Job]) -> None:
+    card = card_of(as_owner, put(JobState.PAUSED)).content.decode()
+    assert 'hx-trigger="every 5s"' in card
+    assert "silence-9" in card
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_the_card_of_an_ended_job_asks_no_more(as_owner: Client, put: Callable[..., Job], state: JobState) -> None:
+    card = card_of(as_owner, put(state)).content.decode()
+    assert "hx-get" not in card
+    assert "hx-trigger" not in card
+    assert "silence" not in card
+
+
+def test_our_own_pages_card_carries_the_title_and_a_strangers_page_keeps_its_own(
+    as_owner: Client, put: Callable[..., Job]
+) -> None:
+    job = put(JobState.RUNNING, succeeded=3)
+    assert "<title>75 % · Autumn</title>" in card_of(as_owner, job, "?place=job").content.decode()
+    assert "<title>" not in card_of(as_owner, job).content.decode()
+
+
+def test_the_card_tells_the_rest_of_the_page_of_a_new_state_only(as_owner: Client, put: Callable[..., Job]) -> None:
+    job = put(JobState.RUNNING, succeeded=1)
+    assert "HX-Trigger" not in card_of(as_owner, job, "?seen=running.2")
+    assert "bulkops:changed" in card_of(as_owner, job, "?seen=queued.0")["HX-Trigger"]
+
+
+def test_the_card_speaks_each_ten_percent_only(as_owner: Client, put: Callable[..., Job]) -> None:
+    job = put(JobState.RUNNING, succeeded=1)
+    assert "hx-swap-oob" not in card_of(as_owner, job, "?seen=running.2").content.decode()
+    spoken = card_of(as_owner, job, "?seen=running.1").content.decode()
+    assert 'hx-swap-oob="innerHTML">Autumn: Running, 20 percent<' in spoken
+
+
+def test_a_poll_costs_three_queries_beside_session_and_user(
+    as_owner: Client, put: Callable[..., Job], django_assert_max_num_queries: Any
+) -> None:
+    job = put(JobState.RUNNING, succeeded=1)
+    with django_assert_max_num_queries(5):
+        card_of(as_owner, job)
+    put(JobState.COMPLETED, succeeded=0)
+    with django_assert_max_num_queries(4):
+        card_of(as_owner, job)
+
+
+def test_a_database_that_is_away_is_told_with_200_and_the_poll_goes_on(as_owner: Client, job: Job) -> None:
+    with mock.patch("bulkops.web.fetch.visible_job", side_effect=OperationalError("gone")):
+        response = card_of(as_owner, job, "?seen=running.2&place=job")
+    assert response.status_code == 200
+    card = response.content.decode()
+    assert f'id="card-{job.pk}"' in card
+    assert "every 1s" in card
+    assert "seen=running.2&amp;place=job" in card
+    assert "database does not answer" in card
+
+
+def test_a_page_without_its_database_is_503_in_words(as_owner: Client, job: Job) -> None:
+    with mock.patch("bulkops.web.fetch.visible_job", side_effect=OperationalError("gone")):
+        response = as_owner.get(job.get_absolute_url())
+    assert response.status_code == 503
+    assert "The database does not answer" in response.content.decode()
+
+
+def test_controls_are_left_alone_while_they_are_the_same(as_owner: Client, put: Callable[..., Job]) -> None:
+    job = put(JobState.RUNNING)
+    url = f"{job.get_absolute_url()}controls/"
+    assert as_owner.get(f"{url}?seen=cp").status_code == 204
+    shown = as_owner.get(f"{url}?seen=cr").content.decode()
+    assert "Pause" in shown
+    assert "Resume" not in shown
+    put(JobState.PAUSED)
+    assert "Resume" in as_owner.get(f"{url}?seen=cp").content.decode()
+    put(JobState.COMPLETED, succeeded=0)
+    ended = as_owner.get(f"{url}?seen=cr").content.decode()
+    assert "button" not in ended
+    assert "hx-get" not in ended
+
+
+def test_details_come_again_only_when_something_happened(as_owner: Client, put: Callable[..., Job]) -> None:
+    job = put(JobState.RUNNING, succeeded=1, failed=1)
+    url = f"{job.get_absolute_url()}details/"
+    first = as_owner.get(url)
+    seen = first.context["details"].seen
+    assert as_owner.get(f"{url}?seen={seen}").status_code == 204
+    services.pause(job=job, actor=job.owner)
+    assert as_owner.get(f"{url}?seen={seen}").status_code == 200
+
+
+def test_start_buttons_are_off_while_a_job_is_active_and_come_back(
+    as_owner: Client, as_stranger: Client, job: Job, owner: Any
+) -> None:
+    blocked = as_owner.get("/active/?seen=free").content.decode()
+    assert " disabled" in blocked
+    assert "Autumn" in blocked
+    assert "every 1s" in blocked
+    assert as_owner.get(f"/active/?seen={job.pk}").status_code == 204
+    assert as_stranger.get("/active/?seen=free").status_code == 204
+    services.cancel(job=job, actor=owner)
+    free = as_owner.get(f"/active/?seen={job.pk}").content.decode()
+    assert " disabled" not in free
+    assert "every 5s" in free
+
+
+def test_start_buttons_are_off_without_a_worker(as_owner: Client, alive: Cluster) -> None:
+    assert as_owner.get("/active/?seen=free").status_code == 204
+    alive.delete()
+    response = as_owner.get("/active/?seen=free")
+    assert " disabled" in response.content.decode()
+    assert "No worker is running" in response.content.decode()
+
+
+def test_the_first_page_takes_up_a_job_started_elsewhere(as_owner: Client, job: Job, owner: Any) -> None:
+    assert f"card-{job.pk}" in as_owner.get("/now/?seen=none").content.decode()
+    assert as_owner.get(f"/now/?seen={job.pk}").status_code == 204
+    services.cancel(job=job, actor=owner)
+    assert as_owner.get(f"/now/?seen={job.pk}").status_code == 204
+
+
+def test_history_shows_bars(as_owner: Client, put: Callable[..., Job]) -> None:
+    put(JobState.COMPLETED_WITH_ERRORS, succeeded=3, failed=1)
+    shown = as_owner.get("/history/").content.decode()
+    assert 'max="4" value="4"' in shown
+    assert "1 failed" in shown
+
+
+def test_the_tag_puts_the_card_on_any_page_for_those_who_may_see_it(
+    owner: Any, stranger: Any, job: Job, rf: RequestFactory
+) -> None:
+    request = rf.get("/shop/")
+    page = Template("{% load bulkops %}{% bulkops_card job %}")
+    request.user = owner
+    shown = page.render(Context({"request": request, "job": job}))
+    assert f'hx-get="/jobs/{job.pk}/progress/' in shown
+    assert "<title>" not in shown
+    request.user = stranger
+    assert str(job.pk) not in page.render(Context({"request": request, "job": job}))
+
+
+@override_settings(BULKOPS={"poll_seconds": 2.5})
+def test_the_poll_interval_is_a_setting(as_owner: Client, job: Job) -> None:
+    card = card_of(as_owner, job).content.decode()
+    assert "every 2500ms" in card
+    assert "silence-9" in card

@@ -12,4 +12,6 @@ class BulkopsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from bulkops import checks  # noqa: F401 - importing registers them
+
         autodiscover_modules("operations")

@@ -56,7 +56,7 @@ def _field(name: str, field: forms.Field, *, hidden: bool) -> dict[str, Any]:
     return described
 
 
-def _choices(field: forms.ChoiceField) -> Iterator[str]:
+def _choices(field: Any) -> Iterator[str]:
     """The values that may be given, those of named groups too."""
     for value, label in field.choices:
         if isinstance(label, list | tuple):

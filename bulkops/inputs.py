@@ -67,20 +67,6 @@ class Preview:
         return list(self.items[0]) if self.items and isinstance(self.items[0], dict) else []
 
 
-def preview(items: Iterable[Any]) -> Preview:
-    """Read all items, keep the first few, count the rest. Raises what reading them raises.
-
-    The stream behind them is spent afterwards; rewind it before it is read for good.
-    """
-    first: list[Any] = []
-    total = 0
-    for item in items:
-        if total < conf().preview_items:
-            first.append(item)
-        total += 1
-    return Preview(first, total)
-
-
 def read_file(file: IO[bytes], name: str, operation: Operation | None = None) -> Iterator[Any]:
     """The items of a binary stream, read as its name's suffix says.
 

@@ -16,12 +16,15 @@ from django.db import connection
 
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidItems
+from bulkops.storable import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
 COPY_BYTES = 4 * 1024 * 1024
+DEEPEST = 100
+"""Levels of an item; more could be written here and yet not be read in a worker, deeper in its call stack."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ class Packed:
 
 def _encode(items: list[Any]) -> bytes:
     columns = list(items[0]) if isinstance(items[0], dict) else None
-    if columns is not None and all(isinstance(item, dict) and list(item) == columns for item in items):
+    # JSON makes text of every key; as a column's name, a number would stay one.
+    named = columns is not None and all(isinstance(column, str) for column in columns)
+    if columns is not None and named and all(isinstance(item, dict) and list(item) == columns for item in items):
         content: Any = {"columns": columns, "rows": [list(item.values()) for item in items]}
     else:
         content = {"values": items}
-    return zlib.compress(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(), level=3)
+    return zlib.compress(strict_json(content).encode(), level=3)
 
 
 def decode(payload: bytes | memoryview) -> list[Any]:
@@ -53,16 +58,30 @@ def decode(payload: bytes | memoryview) -> list[Any]:
 
 
 def _measure(position: int, item: Any) -> int:
+    """The item's size in bytes. Raises InvalidItems for one that cannot be stored."""
     try:
-        size = len(json.dumps(item, allow_nan=False, ensure_ascii=False).encode())
+        encoded = strict_json(item).encode()
     except (TypeError, ValueError, RecursionError):
-        raise InvalidItems(
-            f"Item {position} cannot be stored as JSON.", [(position, None, "cannot be stored as JSON")]
-        ) from None
-    if size > conf().item_bytes:
-        text = f"is larger than {conf().item_bytes:,} bytes"
-        raise InvalidItems(f"Item {position} {text}.", [(position, None, text)])
-    return size
+        raise _unstorable(position, "cannot be stored as JSON") from None
+    if len(encoded) > conf().item_bytes:
+        raise _unstorable(position, f"is larger than {conf().item_bytes:,} bytes")
+    # Cheap for nearly every item: without that many brackets there cannot be that many levels.
+    if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and _depth(item) > DEEPEST:
+        raise _unstorable(position, f"is nested more than {DEEPEST} levels deep")
+    return len(encoded)
+
+
+def _unstorable(position: int, text: str) -> InvalidItems:
+    return InvalidItems(f"Item {position} {text}.", [(position, None, text)])
+
+
+def _depth(item: Any) -> int:
+    """How many lists and objects are inside one another, counted without recursion."""
+    depth, level = 0, [item]
+    while level := [value for value in level if isinstance(value, dict | list | tuple)]:
+        depth += 1
+        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+    return depth
 
 
 def pack(items: Iterable[Any], *, number: int = 0, start: int = 0) -> Iterator[Packed]:

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.db import Error as DatabaseError
 
 from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, OperationMisdeclared, plain
-from bulkops.storable import has_nul
+from bulkops.storable import has_nul, strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from uuid import UUID
 
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+PERMISSION = re.compile(r"\w+\.\w+")
+MOST = 32_767
+"""Of workers and of attempts; PostgreSQL's smallint."""
 
 
 class Context:
@@ -74,8 +78,8 @@ class Operation:
     """How often an item is tried when it raises one of `retry_on`."""
     retry_on: ClassVar[tuple[type[Exception], ...]] = ()
     """Exceptions that are worth another attempt; all others fail the item at once."""
-    backoff_seconds: ClassVar[tuple[float, float]] = (2.0, 300.0)
-    """Wait before the second attempt, doubling up to the second figure, give or take a quarter."""
+    backoff: ClassVar[tuple[float, float]] = (2.0, 300.0)
+    """Seconds before the second attempt, doubling up to the second figure, give or take a quarter."""
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
     queue: ClassVar[str] = "default"
@@ -126,6 +130,8 @@ class Operation:
         unknown = [name for name in data if name not in form.fields]
         if unknown:
             raise InvalidParams({name: ["This operation takes no such parameter."] for name in unknown})
+        if failure := _failure(form):
+            raise InvalidParams({"__all__": [failure]})
         if not form.is_valid():
             raise InvalidParams(plain(form.errors))
         return form.cleaned_data
@@ -134,8 +140,11 @@ class Operation:
         """Fill in the `initial` of parameters that a program left out; a page's form has them all."""
         if self.Params is None:
             return dict(data)
-        initial = {name: field.initial for name, field in self.Params().fields.items() if field.initial is not None}
-        return initial | dict(data)
+        form = self.Params()
+        initial = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+        # A date or a decimal is no JSON; as text, its field reads it.
+        given = {name: _as_json(value) for name, value in initial.items() if value is not None}
+        return given | dict(data)
 
     def clean_item(self, item: Any) -> Any:
         """What `process` gets: the cleaned dict where there is an `Item` form. Raises InvalidItems."""
@@ -144,6 +153,8 @@ class Operation:
         if not isinstance(item, dict):
             raise InvalidItems("An item must have named fields.", [(None, None, "not an object with named fields")])
         form = self.Item(data=item)
+        if failure := _failure(form):
+            raise InvalidItems(failure, [(None, None, failure)])
         if not form.is_valid():
             errors = [
                 (None, None if field == "__all__" else field, " ".join(t)) for field, t in plain(form.errors).items()
@@ -163,41 +174,105 @@ class Operation:
 
     def check_declaration(self) -> None:
         """Raises OperationMisdeclared, in words that tell the author what to change."""
-        cls = f"{type(self).__module__}.{type(self).__qualname__}"
-        if not NAME.fullmatch(self.name or "") or len(self.name) > 100:
-            raise OperationMisdeclared(f"{cls}: `name` must be lower-case words joined by hyphens, not {self.name!r}.")
-        if type(self).process is Operation.process:
-            raise OperationMisdeclared(f"{cls} has no `process(self, item, params, context)`.")
-        for label, form in (("Params", self.Params), ("Item", self.Item)):
-            if form is None:
-                continue
-            if not (isinstance(form, type) and issubclass(form, forms.BaseForm)):
-                raise OperationMisdeclared(f"{cls}.{label} must be a django.forms.Form class.")
-            files = [name for name, field in form.base_fields.items() if isinstance(field, forms.FileField)]
-            if files:
-                raise OperationMisdeclared(f"{cls}.{label} has a file field ({', '.join(files)}); files are items.")
-        if self.permission is not None and self.permission.count(".") != 1:
-            raise OperationMisdeclared(f"{cls}: `permission` must read “app.codename”, not {self.permission!r}.")
-        if self.parallelism < 1 or self.max_attempts < 1:
-            raise OperationMisdeclared(f"{cls}: `parallelism` and `max_attempts` must be at least 1.")
+        wrong = next(_faults(self), None)
+        if wrong is not None:
+            raise OperationMisdeclared(f"{type(self).__module__}.{type(self).__qualname__}{wrong}")
+
+
+def _faults(operation: Operation) -> Iterator[str]:
+    """What is wrong with a declaration, each written to follow the class's name."""
+    if not isinstance(operation.name, str) or not NAME.fullmatch(operation.name) or len(operation.name) > 100:
+        yield f": `name` must be lower-case words joined by hyphens, not {operation.name!r}."
+    if type(operation).process is Operation.process:
+        yield " has no `process(self, item, params, context)`."
+    for method, arguments in (("items", "params"), ("process", "item, params, context"), ("finish", "params, summary")):
+        yield from _method_faults(operation, method, arguments)
+    for label in ("Params", "Item"):
+        yield from _form_faults(label, getattr(operation, label))
+    yield from _attribute_faults(operation)
+
+
+def _attribute_faults(operation: Operation) -> Iterator[str]:
+    permission = operation.permission
+    if permission is not None and not (isinstance(permission, str) and PERMISSION.fullmatch(permission)):
+        yield f": `permission` must read “app.codename”, not {permission!r}."
+    for label in ("parallelism", "max_attempts"):
+        figure = getattr(operation, label)
+        if not isinstance(figure, int) or not 1 <= figure <= MOST:
+            yield f": `{label}` must be a whole number from 1 to {MOST:,}."
+    errors = operation.retry_on
+    if not (isinstance(errors, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in errors)):
+        yield ": `retry_on` must be a tuple of exception classes."
+    if not (isinstance(operation.queue, str) and 1 <= len(operation.queue) <= 100):
+        yield ": `queue` must be a name of at most 100 characters."
+    # A single name in plain quotes would be taken for its letters, and hide nothing.
+    if not isinstance(operation.secret, tuple | list | set | frozenset):
+        yield ": `secret` must be a tuple of parameters' names."
+    elif unknown := [name for name in operation.secret if name not in getattr(operation.Params, "base_fields", {})]:
+        yield f": `secret` names {', '.join(map(str, unknown))}, but Params has no such field."
+
+
+def _method_faults(operation: Operation, name: str, arguments: str) -> Iterator[str]:
+    method = getattr(operation, name)
+    # Calling any of these only makes an object that nobody runs: every item would succeed and nothing be done.
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        yield f": `{name}` must not be async."
+    if name != "items" and inspect.isgeneratorfunction(method):
+        yield f": `{name}` must not yield."
+    try:
+        inspect.signature(method).bind(*arguments.split(", "))
+    except TypeError:
+        yield f": `{name}` must take (self, {arguments})."
+
+
+def _form_faults(label: str, form: Any) -> Iterator[str]:
+    if form is None:
+        return
+    if not (isinstance(form, type) and issubclass(form, forms.BaseForm) and hasattr(form, "base_fields")):
+        yield f".{label} must be a django.forms.Form class."
+        return
+    files = [name for name, field in form.base_fields.items() if isinstance(field, forms.FileField)]
+    if files:
+        yield f".{label} has a file field ({', '.join(files)}); files are items."
+
+
+def _failure(form: forms.Form) -> str | None:
+    """What a form raised instead of saying what is wrong, in words; validates the form.
+
+    Fields are made for text: given a JSON number, a date field of Django's breaks, and that is the input's fault.
+    """
+    try:
+        form.is_valid()
+    except DatabaseError:
+        raise
+    except Exception as error:
+        return f"These values could not be checked ({type(error).__name__})."
+    return None
+
+
+def _as_json(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float | list | dict) else str(value)
 
 
 def storable_params(operation: Operation, data: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as they are stored, after they were cleaned once. Raises InvalidParams."""
     operation.clean_params(data)
-    bad = {}
+    stored, bad = {}, {}
     for name, value in data.items():
         if isinstance(value, UploadedFile):
             bad[name] = ["A file cannot be a parameter."]
             continue
         try:
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            text = strict_json(value)
             text.encode()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             bad[name] = ["This value cannot be stored as JSON."]
             continue
         if has_nul(text):
             bad[name] = ["This value holds a NUL character."]
+        stored[name] = json.loads(text)
     if bad:
         raise InvalidParams(bad)
-    return dict(data)
+    # Once more as the worker will get them: a date becomes text, and text must be what the form takes.
+    operation.clean_params(stored)
+    return stored

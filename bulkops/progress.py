@@ -82,21 +82,20 @@ def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     }
     now = timezone.now()
     waiting = any(job.state in WORKABLE for job in jobs)
-    worker_alive = not waiting or holds.alive_clusters().exists()
+    served = _served_queues() if waiting else set()
     places = queue_places([job for job in jobs if job.state in UNSTARTED])
-    return {
-        job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, worker_alive=worker_alive)
-        for job in jobs
-    }
+    return {job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served) for job in jobs}
 
 
-def _progress(job: Job, row: dict, position: int | None, now: datetime, *, worker_alive: bool) -> Progress:
+def _progress(job: Job, row: dict, position: int | None, now: datetime, served: set[str]) -> Progress:
     counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
     processed = sum(counted.values()) - counted["deferred"]
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
     rate = processed / elapsed if elapsed and processed else None
-    stalled = job.state in WORKABLE and not worker_alive
-    words, advice = _in_words(job, position, row.get("next_try"), now, stalled=stalled)
+    stalled = job.state in WORKABLE and job.queue not in served
+    words, advice = (
+        _in_words(job, position, row.get("next_try"), now) if not stalled else _stalled_in_words(job, served)
+    )
     return Progress(
         total=job.total,
         prepared=job.prepared,
@@ -129,11 +128,17 @@ def queue_places(jobs: list[Job]) -> dict[UUID, int]:
     return {job.pk: places[job.pk] for job in jobs if job.pk in places}
 
 
-def _in_words(
-    job: Job, position: int | None, next_try: datetime | None, now: datetime, *, stalled: bool
-) -> tuple[str, str]:
-    if stalled:
-        return "Waiting: no worker is running", "Tell your administrator. The job starts as soon as a worker does."
+def _served_queues() -> set[str]:
+    """The queues from which a living cluster takes work."""
+    return {queue for queues in holds.alive_clusters().values_list("queues", flat=True) for queue in queues}
+
+
+def _stalled_in_words(job: Job, served: set[str]) -> tuple[str, str]:
+    missing = f"no worker serves the queue “{job.queue}”" if served else "no worker is running"
+    return f"Waiting: {missing}", "Tell your administrator. The job goes on as soon as there is one."
+
+
+def _in_words(job: Job, position: int | None, next_try: datetime | None, now: datetime) -> tuple[str, str]:
     if job.state == JobState.PREPARING:
         doing = "Collecting the items" if job.collects else "Checking the items"
         return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""

@@ -19,7 +19,10 @@ def register(operation: OperationClass) -> OperationClass:
     """
     if not (isinstance(operation, type) and issubclass(operation, Operation)):
         raise OperationMisdeclared(f"{operation!r} is no subclass of bulkops.Operation.")
-    instance = operation()
+    try:
+        instance = operation()
+    except TypeError as error:
+        raise OperationMisdeclared(f"{operation.__module__}.{operation.__qualname__}: {error}.") from None
     instance.check_declaration()
     known = _operations.get(instance.name)
     if known is not None:

@@ -6,6 +6,7 @@ Services never meet the engine but in the tables.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -148,10 +149,7 @@ def check(
     if not 1 <= wanted <= found.parallelism:
         raise InvalidSubmission(f"The parallelism must be between 1 and {found.parallelism}.")
     tag_list = [storable.text(tag, 50) for tag in tags]
-    extra = metadata or {}
-    encoded = storable.json_text(extra, conf().item_bytes)
-    if not isinstance(extra, dict) or (encoded or "").startswith('{"truncated"'):
-        raise InvalidSubmission("The metadata must be an object of bounded size.")
+    extra = _storable_metadata(metadata or {})
     return Submission(
         user=user,
         operation=found,
@@ -164,6 +162,19 @@ def check(
         metadata=extra,
         input_name=storable.text(input_name, 255),
     )
+
+
+def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(metadata, dict):
+        raise InvalidSubmission("The metadata must be an object.")
+    try:
+        text = storable.strict_json(metadata)
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidSubmission("The metadata cannot be stored as JSON.") from None
+    if size > conf().item_bytes or storable.has_nul(text):
+        raise InvalidSubmission(f"The metadata must be at most {conf().item_bytes:,} bytes, without a NUL.")
+    return json.loads(text)
 
 
 def submit(*, user: Any, operation: str, idempotency_key: str | None = None, **what: Any) -> Job:
@@ -260,11 +271,12 @@ def _controlled(job: Job, actor: Any) -> Iterator[Job]:
 def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
     """Stop a job for good; what was done stays done. A worker with an item in hand ends that item first.
 
-    Settles at once where no worker holds anything. Asking again changes nothing. Raises NotAllowedNow for a job that
-    has ended otherwise, and NotPermitted. `actor` None is the shell.
+    Settles at once where no worker holds anything. Asking again only settles, where the worker that was waited for has
+    died since. Raises NotAllowedNow for a job that has ended otherwise, and NotPermitted. `actor` None is the shell.
     """
     with _controlled(job, actor) as locked:
         if locked.state in {JobState.CANCELLING, JobState.CANCELLED}:
+            holds.settle_stop(locked)
             return locked
         if locked.state in ENDED:
             raise NotAllowedNow("This job has ended already.", locked)
@@ -282,11 +294,12 @@ def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
 def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
     """Let a job stand still until it is resumed; it keeps its slot. A worker ends the item in hand first.
 
-    Asking again changes nothing. Raises NotAllowedNow for a job that has ended, is being cancelled or has only its
-    finish left, and NotPermitted.
+    Asking again only settles, as in `cancel`. Raises NotAllowedNow for a job that has ended, is being cancelled or has
+    only its finish left, and NotPermitted.
     """
     with _controlled(job, actor) as locked:
         if locked.state in {JobState.PAUSING, JobState.PAUSED}:
+            holds.settle_stop(locked)
             return locked
         if locked.state in ENDED or locked.state == JobState.CANCELLING or holds.is_complete(locked):
             raise NotAllowedNow("This job cannot be paused any more.", locked)

@@ -331,23 +331,6 @@ def test_an_uploaded_file_is_read() -> None:
     assert list(inputs.read_file(upload, upload.name)) == ["1", "2"]
 
 
-def test_a_preview_shows_the_first_items_and_counts_them_all() -> None:
-    shown = inputs.preview(inputs.read_file(io.BytesIO(b"a,b\n" + b"1,2\n" * 17), "a.csv"))
-    assert shown.total == 17
-    assert shown.items == [{"a": "1", "b": "2"}] * 5
-    assert shown.columns == ["a", "b"]
-
-
-def test_a_preview_of_items_without_fields_has_no_columns() -> None:
-    shown = inputs.preview(inputs.read_pasted("1\n2\n"))
-    assert (shown.items, shown.total, shown.columns) == (["1", "2"], 2, [])
-
-
-def test_a_preview_finds_the_error_of_the_last_row() -> None:
-    with pytest.raises(InputError, match="Line 9"):
-        inputs.preview(inputs.read_file(io.BytesIO(b"a,b\n" + b"1,2\n" * 7 + b"1\n"), "a.csv"))
-
-
 value = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 
 

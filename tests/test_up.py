@@ -15,6 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from project.embedded.places import choose_places
+from project.embedded.server import EmbeddedServer
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,6 +102,7 @@ def home():
     folder = Path(tempfile.mkdtemp(prefix="bulkops-up-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder / "postgres"
+    EmbeddedServer(choose_places(folder / "postgres")).stop()  # one that outlived an `up` killed with -9
     shutil.rmtree(folder)
 
 
@@ -168,6 +172,14 @@ def test_a_signal_ends_everything_with_exit_code_0(start, home, number):
     assert ask(up.port, "/healthz") is None
 
 
+def test_a_signal_while_it_still_sets_up_is_heeded(start, home):
+    up = start()
+    wait_until(lambda: "PostgreSQL" in up.log.read_text(), up.log, up.process)
+    assert up.end(signal.SIGTERM)[0] == 0
+    assert "Ready" not in up.log.read_text()
+    assert servers_of(home) == []
+
+
 def test_the_database_stays_while_another_one_uses_it(start, home):
     first, second = start().wait_until_ready(), start().wait_until_ready()
     code, family = second.end(signal.SIGTERM)
@@ -210,6 +222,6 @@ def test_a_database_that_cannot_be_reached_is_one_line():
     assert "hidden-word" not in line
 
 
-def test_missing_programs_are_one_line(tmp_path):
-    words = {"BULKOPS_PG_BIN": str(tmp_path), "BULKOPS_POSTGRES_HOME": str(tmp_path / "home")}
+def test_missing_programs_are_one_line(home):
+    words = {"BULKOPS_PG_BIN": str(home.parent), "BULKOPS_POSTGRES_HOME": str(home.parent / "never")}
     assert "no PostgreSQL server programs found" in refused("--port", str(free_port()), **words)

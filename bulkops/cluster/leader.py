@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
 from bulkops.cluster import process
@@ -30,8 +31,15 @@ logger = logging.getLogger("bulkops.cluster")
 
 LOOK_SECONDS = 0.1
 DATABASE_AWAY_SECONDS = 0.5
+QUICK_DEATH_SECONDS = 1.0
+"""A worker that dies within this time is not replaced at once: whatever kills it may kill the next one too."""
 ROUND_LOCK_TIMEOUT = "1s"
 """A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
+
+
+def configured_workers() -> int:
+    """How many worker processes `Q_CLUSTER` asks for."""
+    return QueueConf.WORKERS
 
 
 class Leader:
@@ -46,6 +54,7 @@ class Leader:
         self._numbers = 0
         self._signals = 0
         self._next_round = 0.0
+        self._spawned_at = self._next_spawn = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status."""
@@ -83,9 +92,11 @@ class Leader:
             del self.processes[number]
             self.lost.append(number)
             self._next_round = 0.0
+            if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
+                self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
             log = logger.info if child.exitcode == 0 else logger.warning
             log("cluster=%s worker=%s event=worker_ended status=%s", self.cluster.name, number, child.exitcode)
-        while len(self.processes) < self.wanted:
+        while len(self.processes) < self.wanted and time.monotonic() >= self._next_spawn:
             self._spawn()
 
     def _spawn(self) -> None:
@@ -98,6 +109,7 @@ class Leader:
             daemon=True,
         )
         child.start()
+        self._spawned_at = time.monotonic()
         self.processes[self._numbers] = child
         logger.info("cluster=%s worker=%s event=worker_started pid=%s", self.cluster.name, self._numbers, child.pid)
 

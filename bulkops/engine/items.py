@@ -175,7 +175,7 @@ class ItemRunner:
         return Result(state=OutcomeState.FAILED, error_code=code, message=message)
 
     def _backoff(self, attempt: int) -> float:
-        first, most = self.operation.backoff_seconds
+        first, most = self.operation.backoff
         return min(first * 2 ** (attempt - 1), most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
 
 

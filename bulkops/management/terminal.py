@@ -5,9 +5,11 @@ Texts of users and authors pass through `printable`, so that none of them can st
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
@@ -19,7 +21,7 @@ from bulkops.exceptions import BulkopsError, NotAllowedNow, SubmissionBusy
 from bulkops.models import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.core.management.base import CommandParser
 
@@ -61,7 +63,8 @@ class TerminalCommand(BaseCommand):
         """Run the command; what went wrong on purpose becomes a line and an exit code."""
         name = type(self).__module__.rpartition(".")[2]
         try:
-            output = super().execute(*args, **options)
+            with _quiet_log(unless=options.get("verbosity", 1) > 1):
+                output = super().execute(*args, **options)
             # Now, while somebody listens: what is left for Python's exit fails there with no code of ours.
             self.stdout.flush()
             return output
@@ -83,6 +86,19 @@ class TerminalCommand(BaseCommand):
     def note(self, text: str) -> None:
         """A remark beside the answer, on standard error and in no alarming colour."""
         self.stderr.write(printable(text), style_func=str)
+
+
+@contextmanager
+def _quiet_log(*, unless: bool) -> Iterator[None]:
+    """The log is for processes that nobody watches; here it would come between the answer and its reader."""
+    logger = logging.getLogger("bulkops")
+    level = logger.level
+    if not unless:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:
@@ -178,4 +194,4 @@ def duration(seconds: float) -> str:
         if whole >= size:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
-    return f"{whole} s" if whole or not seconds else f"{seconds:.1f} s"
+    return f"{whole} s" if whole or seconds < 0.05 else f"{seconds:.1f} s"

@@ -7,6 +7,7 @@ from django import forms
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db.models import F, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from bulkops import Context, Operation, register
@@ -67,7 +68,8 @@ class Issue(Operation):
         default_storage.delete(name)
         name = default_storage.save(name, ContentFile(images.png(ticket)))
         Ticket.objects.filter(pk=ticket.pk).update(issued_at=timezone.now())
-        return {"file": name, "code": ticket.code}
+        address = reverse("ticketing:image", args=[context.job_id, context.position])
+        return {"file": name, "code": ticket.code, "address": address}
 
 
 def image_folder(job_id: UUID) -> str:

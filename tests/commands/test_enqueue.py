@@ -377,6 +377,8 @@ def test_a_real_ctrl_c_is_exit_130(owner, lines):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(Job.objects.exists, 20)
     assert process.stdout is not None

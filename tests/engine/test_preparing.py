@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
 import pytest
 
 from bulkops import manifests, services
@@ -63,6 +67,14 @@ def test_querysets_of_every_shape_are_read_page_by_page(owner, worker, accounts,
         "dicts": [{"number": number} for number in range(2_500)],
     }[how]
     assert items_of(job) == expected
+
+
+def test_dates_decimals_and_uuids_of_a_program_are_stored_as_their_text(owner, worker):
+    when, key = date(2027, 1, 31), UUID(int=7)
+    job = services.submit(user=owner, operation="note", items=[when, key, Decimal("1.50")])
+    worker.finish(job)
+    assert job.state == JobState.COMPLETED
+    assert items_of(job) == ["2027-01-31", str(key), "1.50"]
 
 
 def test_a_failing_source_fails_the_job_in_words_and_frees_the_slot(owner, worker):

@@ -103,7 +103,7 @@ class Habits(Operation):
 
     name = "habits"
     retry_on = (Passing,)
-    backoff_seconds = (0.01, 0.02)
+    backoff = (0.01, 0.02)
 
     def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
         Effect.objects.create(item=str(item)[:50], note=str(context.attempt))

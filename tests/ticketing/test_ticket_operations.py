@@ -118,7 +118,11 @@ def test_issuing_writes_an_image_named_after_job_and_ticket(
 ) -> None:
     job_id = uuid.uuid4()
     result = issue.process(tickets[0].pk, {}, item_context(job_id))
-    assert result == {"file": f"tickets/{job_id}/AUR-1.png", "code": "AUR-1"}
+    assert result == {
+        "file": f"tickets/{job_id}/AUR-1.png",
+        "code": "AUR-1",
+        "address": f"/tickets/images/{job_id}/0/",
+    }
     with default_storage.open(result["file"]) as file, Image.open(file) as image:
         assert (image.format, image.size) == ("PNG", images.SIZE)
     tickets[0].refresh_from_db()

@@ -79,11 +79,11 @@ def described(job: Job, *, plain: bool) -> str:
     ]
     parts = ["\n".join(f"{name + ':':14} {printable(value)}" for name, value in facts if value not in {"", None})]
     failures = Outcome.objects.filter(job=job, state=OutcomeState.FAILED).order_by("position")[:FAILURES_SHOWN]
-    if rows := [(str(one.position), one.error_code, one.message) for one in failures]:
-        parts.append(table(("FAILED ITEM", "ERROR", "MESSAGE"), rows))
+    if failed := [(str(one.position), one.error_code, one.message) for one in failures]:
+        parts.append(table(("FAILED ITEM", "ERROR", "MESSAGE"), failed))
     events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
-    if rows := [event_row(event) for event in reversed(events)]:
-        parts.append(table(("EVENT", "WHAT", "WHO", "DETAIL"), rows))
+    if trail := [event_row(event) for event in reversed(events)]:
+        parts.append(table(("EVENT", "WHAT", "WHO", "DETAIL"), trail))
     return "\n\n".join(parts)
 
 

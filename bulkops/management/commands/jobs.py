@@ -63,7 +63,7 @@ def row(job: Job, figures: Progress, *, plain: bool) -> tuple[str, ...]:
         job.owner.get_username(),
         job.get_state_display(),
         bar(figures.percent, 10, plain=plain),
-        f"{figures.percent:3d} %",
+        f"{figures.percent} %",
         f"{figures.processed:,} of {total}",
         f"{figures.failed:,}",
         duration((timezone.now() - job.created_at).total_seconds()),

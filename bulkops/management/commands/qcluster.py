@@ -6,9 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
-from django_q.conf import Conf as QueueConf
 
-from bulkops.cluster.leader import Leader
+from bulkops.cluster.leader import Leader, configured_workers
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -22,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--queues", default="default", help="queues to serve, separated by commas")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        workers = QueueConf.WORKERS if options["workers"] is None else options["workers"]
+        workers = configured_workers() if options["workers"] is None else options["workers"]
         if workers < 1:
             self.stderr.write("qcluster: --workers must be at least 1")
             sys.exit(2)

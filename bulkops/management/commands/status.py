@@ -68,7 +68,7 @@ def in_words(diagnosis: Diagnosis) -> str:
     counts = ", ".join(f"{number} {state}" for state, number in diagnosis.jobs.items()) or "none"
     lines += ["", f"Queue: {diagnosis.depth} turns wait{waits}", f"Active jobs: {counts}"]
     if diagnosis.clusters:
-        rows = [
+        clusters = [
             (
                 one.name,
                 "alive" if one.alive else "dead",
@@ -78,13 +78,13 @@ def in_words(diagnosis: Diagnosis) -> str:
             )
             for one in diagnosis.clusters
         ]
-        lines += ["", table(("CLUSTER", "", "HEARD OF", "WORKERS", "QUEUES"), rows)]
+        lines += ["", table(("CLUSTER", "", "HEARD OF", "WORKERS", "QUEUES"), clusters)]
     if diagnosis.stalled:
-        rows = [(str(job.id), job.operation, job.state, job.why) for job in diagnosis.stalled]
-        lines += ["", table(("STALLED JOB", "OPERATION", "STATE", "WHY"), rows)]
+        stalled = [(str(job.id), job.operation, job.state, job.why) for job in diagnosis.stalled]
+        lines += ["", table(("STALLED JOB", "OPERATION", "STATE", "WHY"), stalled)]
     if diagnosis.errors:
-        rows = [
+        errors = [
             (f"{error.at:%Y-%m-%d %H:%M:%S}", str(error.job), error.operation, error.what) for error in diagnosis.errors
         ]
-        lines += ["", table(("LAST ERRORS", "JOB", "OPERATION", "WHAT"), rows)]
+        lines += ["", table(("LAST ERRORS", "JOB", "OPERATION", "WHAT"), errors)]
     return "\n".join(lines)

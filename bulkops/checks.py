@@ -1,0 +1,174 @@
+"""System checks: settings under which bulkops would break its promises, each told in words with its remedy.
+
+They run with `manage.py check`, `migrate` and `qcluster`, and touch no database.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Warning as Caution
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
+
+from bulkops import registry
+from bulkops.conf import conf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bulkops.operation import Operation
+
+TAG = "bulkops"
+
+
+@register(TAG)
+def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The default database is PostgreSQL, reached through psycopg2, by connections that last."""
+    found: list[CheckMessage] = []
+    default = connections["default"]
+    if default.vendor != "postgresql":
+        return [
+            Error(
+                f"The default database is {default.vendor}; bulkops needs PostgreSQL, whose row locks and SKIP LOCKED"
+                " its jobs rely on.",
+                hint="Set DATABASES['default'] to a PostgreSQL database.",
+                id="bulkops.E001",
+            )
+        ]
+    if find_spec("psycopg") is not None:
+        found.append(
+            Error(
+                "psycopg 3 is installed, and Django prefers it; bulkops sends its statements through psycopg2.",
+                hint="pip uninstall psycopg psycopg-binary psycopg-pool",
+                id="bulkops.E002",
+            )
+        )
+    if default.settings_dict["CONN_MAX_AGE"] == 0:
+        found.append(
+            Caution(
+                "CONN_MAX_AGE is 0, so each poll of a progress bar opens a database connection of its own.",
+                hint="Set DATABASES['default']['CONN_MAX_AGE'] = 60.",
+                id="bulkops.W001",
+            )
+        )
+    elif not default.settings_dict["CONN_HEALTH_CHECKS"]:
+        found.append(
+            Caution(
+                "CONN_HEALTH_CHECKS is off, so after a restart of PostgreSQL each kept connection costs one error.",
+                hint="Set DATABASES['default']['CONN_HEALTH_CHECKS'] = True.",
+                id="bulkops.W002",
+            )
+        )
+    return found
+
+
+@register(TAG)
+def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The queue lies in the same database as the jobs, and its messages go to workers."""
+    found: list[CheckMessage] = []
+    queue = getattr(settings, "Q_CLUSTER", {})
+    if queue.get("orm") != "default":
+        found.append(
+            Error(
+                f"Q_CLUSTER['orm'] is {queue.get('orm')!r}; only in the jobs' own database does a message commit with"
+                " the job that it announces.",
+                hint="Set Q_CLUSTER['orm'] = 'default'.",
+                id="bulkops.E003",
+            )
+        )
+    if queue.get("sync"):
+        found.append(
+            Error(
+                "Q_CLUSTER['sync'] runs jobs inside the request that submits them.",
+                hint="Remove Q_CLUSTER['sync'].",
+                id="bulkops.E004",
+            )
+        )
+    if not apps.is_installed("django_q"):
+        found.append(Error("django_q is not installed.", hint="Add 'django_q' to INSTALLED_APPS.", id="bulkops.E005"))
+    elif _is_behind_django_q():
+        found.append(
+            Error(
+                "django_q stands before bulkops in INSTALLED_APPS, so `manage.py qcluster` is django-q2's own, whose"
+                " workers do not survive each other's deaths.",
+                hint="Move 'bulkops' up, before 'django_q'.",
+                id="bulkops.E006",
+            )
+        )
+    return found
+
+
+def _is_behind_django_q() -> bool:
+    order = [config.name for config in apps.get_app_configs()]
+    return order.index("django_q") < order.index("bulkops")
+
+
+@register(TAG)
+def check_project(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Settings of the project that the tables rely on, and bulkops' own."""
+    found: list[CheckMessage] = []
+    if not settings.USE_TZ:
+        found.append(
+            Error(
+                "USE_TZ is off; jobs are timed by the database's clock, whose times have zones.",
+                hint="Set USE_TZ = True.",
+                id="bulkops.E007",
+            )
+        )
+    for model in apps.get_app_config("bulkops").get_models():
+        alias = router.db_for_write(model)
+        if alias != "default":
+            found.append(
+                Error(
+                    f"A database router sends {model.__name__} to “{alias}”; jobs, users and the queue share one.",
+                    hint="Let DATABASE_ROUTERS leave the app “bulkops” in “default”.",
+                    id="bulkops.E008",
+                )
+            )
+    try:
+        conf()
+    except (ImproperlyConfigured, TypeError) as error:
+        found.append(Error(str(error), hint="See bulkops/conf.py for what there is.", id="bulkops.E009"))
+    return found
+
+
+@register(TAG)
+def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What registering an operation could not see yet: its forms, its secrets, its permission."""
+    return [message for operation in registry.every() for message in _check_operation(operation)]
+
+
+def _check_operation(operation: Operation) -> Iterator[CheckMessage]:
+    for label in ("Params", "Item"):
+        form = getattr(operation, label)
+        try:
+            _ = form().fields if form is not None else {}
+        except Exception as error:  # an author's __init__ may raise anything
+            yield Error(
+                f"Operation “{operation.name}”: {label} cannot be made without arguments: {error}",
+                hint="Workers, page and shell make the form themselves; give every argument a default.",
+                id="bulkops.E010",
+            )
+    if operation.permission is not None and not _is_permission(operation.permission):
+        yield Caution(
+            f"Operation “{operation.name}”: no model declares the permission “{operation.permission}”, so only"
+            " superusers may run it unless it is made by hand.",
+            hint="It reads “app_label.codename”, such as “ticketing.change_ticket”.",
+            id="bulkops.W003",
+        )
+
+
+def _is_permission(name: str) -> bool:
+    label, _, codename = name.partition(".")
+    if label not in apps.app_configs:
+        return False
+    declared = set()
+    for model in apps.get_app_config(label).get_models():
+        declared |= {f"{action}_{model._meta.model_name}" for action in model._meta.default_permissions}
+        declared |= {custom for custom, _ in model._meta.permissions}
+    return codename in declared

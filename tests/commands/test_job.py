@@ -1,0 +1,107 @@
+"""`manage.py job`: shows one job, and controls it through the services."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bulkops import services
+from bulkops.models import Job
+from bulkops.states import JobState
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def job(owner):
+    return services.submit(user=owner, operation="note", items=["a", "b"], name="Spring", input_name="a.csv")
+
+
+def test_shows_state_figures_and_trail(run, job):
+    ran = run("job", job.pk)
+    assert ran.code == 0
+    for words in (str(job.pk), "Spring", "owner", "0 of 2", "a.csv", "submitted", "Waiting: no worker is running"):
+        assert words in ran.out
+
+
+def test_json_is_the_status_resource(run, job):
+    assert json.loads(run("job", job.pk, "--json").out)["id"] == str(job.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_shows_the_first_failed_items(run, owner, worker):
+    job = worker.finish(services.submit(user=owner, operation="habits", items=["fine", "raise", "raise-with-nul"]))
+    ran = run("job", job.pk)
+    assert "this item is bad" in ran.out
+    assert "completed with errors" in ran.out
+    assert "\x00" not in ran.out
+
+
+def test_never_shows_a_secret(run, person):
+    trusted = person("trusted", "sample.change_account")
+    job = services.submit(user=trusted, operation="guarded", items=["a"], params={"token": "hush"})
+    assert "hush" not in run("job", job.pk).out
+    assert "hush" not in run("job", job.pk, "--json").out
+
+
+def test_a_name_cannot_steer_the_terminal(run, owner):
+    job = services.submit(user=owner, operation="note", items=["a"], name="\x1b]0;title\x07")
+    assert "\x1b" not in run("job", job.pk).out
+    assert "\x1b" not in run("jobs").out
+
+
+def test_cancel_cancels_and_keeps_the_reason(run, job):
+    ran = run("job", job.pk, "cancel", "--reason", "wrong prices")
+    assert (ran.code, ran.out) == (0, "Cancelled\n")
+    job.refresh_from_db()
+    assert (job.state, job.cancel_reason) == (JobState.CANCELLED, "wrong prices")
+    assert job.events.filter(kind="cancel_requested", actor=None, detail="wrong prices").exists()
+
+
+def test_pause_and_resume(run, job):
+    assert run("job", job.pk, "pause").out == "Paused\n"
+    assert Job.objects.get().state == JobState.PAUSED
+    assert run("job", job.pk, "resume", "--reason", "all clear").code == 0
+    assert Job.objects.get().state == JobState.QUEUED
+    assert job.events.filter(kind="resumed", detail="all clear").exists()
+
+
+def test_control_with_json_answers_with_the_resource(run, job):
+    assert json.loads(run("job", job.pk, "pause", "--json").out)["state"] == "paused"
+
+
+def test_what_the_state_forbids_is_one_line_and_exit_1(run, job):
+    ran = run("job", job.pk, "resume")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.complaint == "job: Only a paused job can be resumed."
+
+
+def test_asking_twice_changes_nothing(run, job):
+    run("job", job.pk, "cancel")
+    assert run("job", job.pk, "cancel").code == 0
+    assert job.events.filter(kind="cancel_requested").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], "“nonsense” is no job id"),
+        (["00000000-0000-0000-0000-000000000000"], "there is no job"),
+        (["JOB", "explode"], "invalid choice: 'explode'"),
+        (["JOB", "--reason", "why"], "--reason is for"),
+        ([], "required: ID"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(run, job, arguments, words):
+    ran = run("job", *[str(job.pk) if argument == "JOB" else argument for argument in arguments])
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.complaint
+
+
+def test_the_log_does_not_come_between_the_answer_and_its_reader(run, job, caplog):
+    caplog.clear()
+    run("job", job.pk, "pause")
+    assert caplog.records == []
+    run("job", job.pk, "resume", "-v", 2)
+    assert caplog.records != []

@@ -1,0 +1,173 @@
+"""The admin: bars, filters and search for operators, and nothing to change by hand."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from bulkops import services
+from bulkops.clock import from_now
+from bulkops.models import Cluster, Job
+from bulkops.states import JobState
+
+pytestmark = pytest.mark.django_db
+
+JOBS = "/admin/bulkops/job/"
+
+
+@pytest.fixture
+def operator(person):
+    """May see and control every job, through the admin too."""
+    return staff(person("operator", "bulkops.view_job", "bulkops.change_job", "bulkops.view_cluster"))
+
+
+def staff(user):
+    user.is_staff = True
+    user.save()
+    return user
+
+
+@pytest.fixture
+def admin_of(client):
+    """The client, logged in."""
+
+    def login(user):
+        client.force_login(user)
+        return client
+
+    return login
+
+
+@pytest.fixture
+def job(owner):
+    return services.submit(user=owner, operation="note", items=["a", "b"], name="Spring prices", tags=["spring"])
+
+
+def test_the_list_shows_each_jobs_bar(operator, admin_of, job):
+    job.chunks.update(cursor=1, succeeded=1)
+    page = admin_of(operator).get(JOBS).content.decode()
+    assert '<progress max="100" value="50" aria-label="50 %">50 %</progress>' in page
+    assert "1 of 2" in page
+    assert "Spring prices" in page
+
+
+def test_the_list_asks_no_more_for_many_jobs_than_for_few(operator, admin_of, person):
+    client = admin_of(operator)
+
+    def queries():
+        with CaptureQueriesContext(
+            connection,
+        ) as asked:
+            assert client.get(JOBS).status_code == 200
+        return len(asked)
+
+    services.submit(user=person("first"), operation="note", items=["a"])
+    few = queries()
+    for number in range(20):
+        services.submit(user=person(f"user{number}"), operation="note", items=["a"])
+    assert queries() == few
+    assert few <= 15
+
+
+def test_nothing_in_the_pages_needs_an_inline_style_or_script(operator, admin_of, job):
+    client = admin_of(operator)
+    for address in (JOBS, f"{JOBS}{job.pk}/change/", "/admin/bulkops/cluster/"):
+        page = client.get(address).content.decode()
+        assert "style=" not in page
+        assert "<script>" not in page
+        assert "onclick" not in page
+
+
+@pytest.mark.parametrize("text", ["Spring", "note", "owner", "spring", "prices.csv"])
+def test_search_finds_a_job(operator, admin_of, job, text):
+    Job.objects.update(input_name="prices.csv")
+    assert "1 job" in admin_of(operator).get(JOBS, {"q": text}).content.decode()
+
+
+def test_search_finds_a_job_by_its_id(operator, admin_of, job):
+    assert "1 job" in admin_of(operator).get(JOBS, {"q": f" {job.pk} "}).content.decode()
+
+
+def test_search_leaves_others_out(operator, admin_of, job):
+    assert "0 jobs" in admin_of(operator).get(JOBS, {"q": "autumn"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"state__exact": "queued"},
+        {"operation": "note"},
+        {"owner__id__exact": "OWNER"},
+        {"created_at__gte": "2020-01-01 00:00:00+00:00"},
+    ],
+)
+def test_filters_narrow_the_list(operator, admin_of, job, query):
+    query = {name: str(job.owner_id) if value == "OWNER" else value for name, value in query.items()}
+    response = admin_of(operator).get(JOBS, query)
+    assert response.status_code == 200
+    assert "1 job" in response.content.decode()
+
+
+def test_a_job_is_shown_with_its_trail_and_without_its_secrets(operator, admin_of, person):
+    trusted = person("trusted", "sample.change_account")
+    job = services.submit(user=trusted, operation="guarded", items=["a"], params={"token": "hush"})
+    page = admin_of(operator).get(f"{JOBS}{job.pk}/change/").content.decode()
+    assert "hush" not in page
+    assert "•••" in page
+    assert "submitted" in page
+    assert "1, 0 finished, 0 in hand" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_failed_items_are_shown_escaped(operator, admin_of, owner, worker):
+    job = services.submit(user=owner, operation="habits", items=["raise"], name="<b>bold</b>")
+    worker.finish(job)
+    page = admin_of(operator).get(f"{JOBS}{job.pk}/change/").content.decode()
+    assert "this item is bad" in page
+    assert "<b>bold</b>" not in page
+
+
+def test_nobody_adds_changes_or_deletes_a_job(admin_client, job):
+    assert admin_client.get(f"{JOBS}add/").status_code == 403
+    assert admin_client.get(f"{JOBS}{job.pk}/delete/").status_code == 403
+    admin_client.post(f"{JOBS}{job.pk}/change/", {"state": "completed"})
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert "delete_selected" not in admin_client.get(JOBS).content.decode()
+
+
+def test_staff_without_the_permission_sees_no_job(stranger, admin_of, job):
+    client = admin_of(staff(stranger))
+    assert client.get(JOBS).status_code == 403
+    assert client.get(f"{JOBS}{job.pk}/change/").status_code in {302, 403}
+
+
+def test_a_viewer_sees_jobs_and_has_no_action(colleague, admin_of, job):
+    client = admin_of(staff(colleague))
+    assert 'value="cancel"' not in client.get(JOBS).content.decode()
+    client.post(JOBS, {"action": "cancel", "_selected_action": [str(job.pk)]})
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+
+
+def test_the_action_cancels_and_says_what_it_could_not(operator, admin_of, job, person):
+    over = services.submit(user=person("other"), operation="note", items=["a"])
+    Job.objects.filter(pk=over.pk).update(state=JobState.COMPLETED, slot=None)
+    answer = admin_of(operator).post(
+        JOBS, {"action": "cancel", "_selected_action": [str(job.pk), str(over.pk)]}, follow=True
+    )
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert job.cancel_reason == "Cancelled in the admin"
+    assert job.events.filter(actor=operator, kind="cancel_requested").exists()
+    said = [str(message) for message in answer.context["messages"]]
+    assert said == [f"{over}: This job has ended already.", "1 job is cancelled or about to be."]
+
+
+def test_clusters_are_listed_with_who_lives(operator, admin_of):
+    Cluster.objects.create(name="alive", alive_until=from_now(10), workers=2, queues=["default"])
+    Cluster.objects.create(name="dead", alive_until=from_now(-10), workers=2, queues=["default"])
+    page = admin_of(operator).get("/admin/bulkops/cluster/").content.decode()
+    assert page.index("icon-yes.svg") < page.index("icon-no.svg")
+    assert admin_of(operator).get("/admin/bulkops/cluster/add/").status_code == 403

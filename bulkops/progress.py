@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from bulkops import holds
 from bulkops.models import Chunk, Turn
-from bulkops.states import ACTIVE, ENDED, WORKABLE, JobState
+from bulkops.states import ACTIVE, WORKABLE, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,11 +164,11 @@ _WORDS: dict[JobState, tuple[str, str]] = {
 
 
 def allowed(job: Job) -> dict[str, bool]:
-    """Which controls the job's state allows."""
+    """Which controls the job's state allows; retrying is not offered by any face yet."""
     state = JobState(job.state)
     return {
         "cancellable": state in ACTIVE - {JobState.CANCELLING},
         "pausable": state in WORKABLE,
         "resumable": state == JobState.PAUSED,
-        "retryable": state in ENDED,
+        "retryable": False,
     }

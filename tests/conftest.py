@@ -118,8 +118,10 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     }
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests are skipped where there is no browser, except in CI, where that is a failure."""
+    """Fast tests first. Browser tests are skipped where there is no browser, except in CI, where that is a failure."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     if CHROMIUM or os.environ.get("CI"):
         return
     skip = pytest.mark.skip(reason="no chromium: apt-get install chromium")

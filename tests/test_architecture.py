@@ -14,7 +14,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "storable"},
+    {"states", "exceptions", "conf", "clock", "storable", "outage"},
     {"operation", "inputs", "manifests", "idempotency", "fields"},
     {"registry", "querysets"},
     {"models"},

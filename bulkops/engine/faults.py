@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Fault(Enum):
@@ -26,6 +31,7 @@ BY_SQLSTATE = {
 }
 
 _CLOSED_BY_CLIENT = 1
+_SERVER_IS_GONE = ("08", "57P01", "57P02", "57P03")
 
 
 def sqlstate(error: BaseException) -> str:
@@ -42,12 +48,39 @@ def is_broken(driver: Any) -> bool:
     return driver is not None and driver.closed > _CLOSED_BY_CLIENT
 
 
-def classify(error: BaseException, driver: Any) -> Fault:
-    """Whose fault it is; `driver` is the connection that the item began with.
+def is_lost(error: BaseException, driver: Any) -> bool:
+    """Whether the error came of this connection's loss.
 
-    A lost connection is told by that connection's own condition (the driver marks it at 57P01 to 57P03, 08xxx and a
-    dropped socket), since the same SQLSTATE from another database is the item's own affair.
+    Told by the connection's own condition (the driver marks it at 57P01 to 57P03, 08xxx and a dropped socket), since
+    the same error from another database is the item's own affair. But leaving an atomic block, Django closes a broken
+    connection, which then looks closed on purpose; so a closed one is lost too where the server's end of it is what
+    was complained of first.
     """
-    if is_broken(driver):
+    if driver is None or not driver.closed:
+        return False
+    return is_broken(driver) or any(_tells_of_a_cut(one) for one in _chain(error))
+
+
+def _tells_of_a_cut(error: BaseException) -> bool:
+    """Not InterfaceError: that is what a connection says which the operation closed itself."""
+    if not (isinstance(error, psycopg2.OperationalError) or type(error) is psycopg2.DatabaseError):
+        return False
+    code = str(getattr(error, "pgcode", None) or "")
+    return not code or code.startswith(_SERVER_IS_GONE)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it came of."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def classify(error: BaseException, driver: Any) -> Fault:
+    """Whose fault it is; `driver` is the connection that the item began with."""
+    if is_lost(error, driver):
         return Fault.CONNECTION
     return BY_SQLSTATE.get(sqlstate(error), Fault.ITEM)

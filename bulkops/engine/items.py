@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from bulkops import storable
 from bulkops.conf import conf
-from bulkops.engine.faults import Fault, classify, is_broken
+from bulkops.engine.faults import Fault, classify, is_lost
 from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.engine.statements import ItemStatements, Result
 from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken
@@ -127,7 +127,7 @@ class ItemRunner:
         try:
             result = self._success(self._process(item, context))
         except BaseException as error:
-            if is_broken(driver):
+            if is_lost(error, driver):
                 raise DatabaseAway from error
             result = self._failure(error, context)
         if not connection.get_autocommit() or connection.in_atomic_block:
@@ -151,7 +151,7 @@ class ItemRunner:
         except FenceLost:
             raise
         except Exception as error:
-            if is_broken(driver):
+            if is_lost(error, driver):
                 raise DatabaseAway from error
             logger.exception("recording a failure failed; recording constants instead")
             return commit(self.statements, Result(state=result.state, error_code="error", message=storable.UNREADABLE))

@@ -15,10 +15,11 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.db import Error, ProgrammingError
 
 from bulkops.exceptions import BulkopsError, NotAllowedNow, SubmissionBusy
 from bulkops.models import Job
+from bulkops.outage import is_away
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +30,6 @@ REFUSED = 1
 WRONG_USE = 2
 TRY_AGAIN = 4
 INTERRUPTED = 130
-
-DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
 class WrongUse(CommandError):
@@ -68,8 +67,10 @@ class TerminalCommand(BaseCommand):
             # Now, while somebody listens: what is left for Python's exit fails there with no code of ours.
             self.stdout.flush()
             return output
-        except (CommandError, BulkopsError, *DATABASE_AWAY, ProgrammingError, KeyboardInterrupt) as error:
-            if options.get("traceback"):
+        except (CommandError, BulkopsError, Error, KeyboardInterrupt) as error:
+            # Of the database's errors only those that are no fault of ours become words.
+            ours = isinstance(error, Error) and not (is_away(error) or isinstance(error, ProgrammingError))
+            if ours or options.get("traceback"):
                 raise
             self.leave(name, error)
         except BrokenPipeError:
@@ -104,7 +105,7 @@ def _quiet_log(*, unless: bool) -> Iterator[None]:
 def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
-    if isinstance(error, DATABASE_AWAY):
+    if isinstance(error, Error) and is_away(error):
         return TRY_AGAIN, f"the database does not answer: {first_line(error)}"
     if isinstance(error, ProgrammingError):
         return TRY_AGAIN, f"the database lacks tables or columns, run manage.py migrate: {first_line(error)}"

@@ -9,11 +9,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from django.db import connection
+from django.db import Error, connection
 
 from bulkops import progress
-from bulkops.management.terminal import DATABASE_AWAY, bar, duration, first_line, fit, printable, writes_plain
+from bulkops.management.terminal import bar, duration, first_line, fit, printable, writes_plain
 from bulkops.models import Job
+from bulkops.outage import is_away
 from bulkops.states import ACTIVE, JobState
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ WIDTH_WITHOUT_TERMINAL = 100
 def watch(job_id: UUID, stream: TextIO, *, pause: Callable[[float], Any] = time.sleep) -> Job:
     """Draw the job's progress on the stream until it ends or is paused; returns the job as it is then.
 
-    Raises OperationalError or InterfaceError where the database stays away for `PATIENCE_SECONDS`.
+    Raises the database's error where it stays away for `PATIENCE_SECONDS`.
     """
     face = _LiveBar(stream) if stream.isatty() else _Lines(stream)
     away_since: float | None = None
@@ -42,7 +43,9 @@ def watch(job_id: UUID, stream: TextIO, *, pause: Callable[[float], Any] = time.
             try:
                 job = Job.objects.select_related("owner").get(pk=job_id)
                 figures = progress.of(job)
-            except DATABASE_AWAY as error:
+            except Error as error:
+                if not is_away(error):
+                    raise
                 # A broken connection is never mended; the next query opens a new one.
                 connection.close()
                 now = time.monotonic()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 EVENTS_SHOWN = 100
+CARD_CHARS = 300
+"""What the card shows of a job's error."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Details:
     @property
     def more_failed(self) -> bool:
         return len(self.notable) > items.PAGE
+
+    @property
+    def long_error(self) -> bool:
+        """Whether the card shows no more than the beginning of why the job failed."""
+        return len(self.job.error) > CARD_CHARS and not self.job.is_active
 
     @property
     def has_result(self) -> bool:

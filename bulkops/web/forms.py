@@ -102,6 +102,12 @@ class SubmitForms:
             before = {} if again is None else {k: v for k, v in again.params.items() if k not in operation.secret}
             self.params = operation.Params(request.POST if posted else None, prefix=prefix, initial=before)
         self.kept: uploads.Kept | None = None
+        self._opened: IO[bytes] | None = None
+
+    def close(self) -> None:
+        """Close the kept file that `source` may have opened."""
+        if self._opened is not None:
+            self._opened.close()
 
     def is_valid(self) -> bool:
         """Check both, so that all complaints are shown at once. Notes the file that was kept by a preview."""
@@ -135,17 +141,17 @@ class SubmitForms:
             stream: IO[bytes] = file
             return Source("file", file.name or "", inputs.read_file(stream, file.name or "", self.operation), file=file)
         if self.kept is not None:
-            rows = inputs.read_file(self.kept.open(), self.kept.name, self.operation)
+            self._opened = self.kept.open()
+            rows = inputs.read_file(self._opened, self.kept.name, self.operation)
             return Source("file", self.kept.name, rows, kept=self.kept)
         text = self.job.cleaned_data["items"]
         if not text.strip():
             return None
         return Source("items", "", inputs.read_pasted(text, self.operation))
 
-    def refuse_large_file(self, dropped: str | None) -> None:
-        """Raises InputTooLarge if an upload was cut off for its size."""
-        if dropped is not None:
-            raise InputTooLarge(f"The file is larger than {conf().file_bytes // (1024 * 1024):,} MB.")
+    def refuse_large_file(self) -> None:
+        """Raises InputTooLarge, for an upload that was cut off for its size."""
+        raise InputTooLarge(f"The file is larger than {conf().file_bytes // (1024 * 1024):,} MB.")
 
     def stored_params(self) -> dict[str, Any]:
         """The parameters as JSON values: cleaned where that is a plain value, as they were typed where it is not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
@@ -31,11 +32,19 @@ def person_required(view: View) -> View:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         if not is_htmx(request):
-            return redirect_to_login(request.get_full_path())
+            return redirect_to_login(_page_of(request))
         back_to = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
         return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back_to})}")
 
     return guarded
+
+
+def _page_of(request: HttpRequest) -> str:
+    """Where to come back to: a button's own address cannot be opened, the page it was pressed on can."""
+    if request.method in {"GET", "HEAD"}:
+        return request.get_full_path()
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    return came_from.path if came_from.netloc == request.get_host() and came_from.path else "/"
 
 
 def is_htmx(request: HttpRequest) -> bool:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bulkops.models import Job
     from bulkops.operation import Operation
 
+ERRORS_SHOWN = 10
 SWAPPED = {HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
@@ -80,7 +81,9 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
 def _posted(request: HttpRequest, found: Operation, bounded: uploads.BoundedUpload) -> HttpResponse:
     attempt = Attempt(request, found, SubmitForms(found, request))
     try:
-        attempt.forms.refuse_large_file(_dropped(request, bounded))
+        if _dropped(request, bounded):
+            attempt.field = "file"
+            attempt.forms.refuse_large_file()
         return attempt.answer()
     except ActiveJobExists as refusal:
         return attempt.refused_for(refusal.job)
@@ -99,12 +102,13 @@ def _posted(request: HttpRequest, found: Operation, bounded: uploads.BoundedUplo
         raise PermissionDenied(refusal.message) from None
     except BulkopsError as refusal:
         return attempt.again(problem=refusal.message)
+    finally:
+        attempt.forms.close()
 
 
-def _dropped(request: HttpRequest, bounded: uploads.BoundedUpload) -> str | None:
-    """The name of a file that was too large; known once the body was read."""
-    len(request.FILES)
-    return bounded.dropped
+def _dropped(request: HttpRequest, bounded: uploads.BoundedUpload) -> bool:
+    """Whether a file was too large; known once the body was read, which asking for its files does."""
+    return not request.FILES and bounded.dropped is not None
 
 
 def _job_to_repeat(request: HttpRequest, found: Operation) -> Job | None:
@@ -137,6 +141,10 @@ class Attempt:
     forms: SubmitForms
     field: str = "items"
     """Where complaints about the items are shown."""
+
+    def __post_init__(self) -> None:
+        if self.request.FILES:
+            self.field = "file"
 
     @property
     def key(self) -> str:
@@ -207,12 +215,17 @@ class Attempt:
         return self.again(status=409, refused=True, card=cards.of(job), controls=cards.controls(job, self.request.user))
 
     def complain(self, bad: InvalidItems) -> None:
-        """Show what is wrong with the items next to where they were given."""
-        self.forms.job.add_error(self.field if not self.request.FILES else "file", bad.message)
-        for position, field, text in bad.errors[1:10]:
-            if position is not None:
-                where = f"Item {position + 1}" + (f", {field}" if field else "")
-                self.forms.job.add_error(self.field, f"{where}: {text}")
+        """Show what is wrong with the items next to where they were given; people count them from 1."""
+        lines = [
+            f"Item {position + 1}{f', {field}' if field else ''}: {text}"
+            for position, field, text in bad.errors
+            if position is not None
+        ]
+        more = len(lines) - ERRORS_SHOWN
+        for line in lines[:ERRORS_SHOWN] or [bad.message]:
+            self.forms.job.add_error(self.field, line)
+        if more > 0:
+            self.forms.job.add_error(self.field, f"And {more} more.")
 
     def _what(self, items: Iterator[Any] | None, input_name: str) -> dict[str, Any]:
         asked = self.forms.job.cleaned_data

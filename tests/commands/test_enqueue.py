@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 
 from bulkops import progress, services
 from bulkops.management import watching
@@ -306,11 +307,12 @@ def test_ctrl_c_leaves_the_job_running_and_says_so(run, owner, lines, worker, be
 
 
 @pytest.mark.django_db(transaction=True)
-def test_wait_outlives_a_database_that_is_away(run, owner, lines, worker, between_polls, monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, DatabaseError])
+def test_wait_outlives_a_database_that_is_away(run, owner, lines, worker, between_polls, monkeypatch, error):
     figures = progress.of
 
     def away(_job):
-        raise OperationalError("server closed the connection unexpectedly\n\tThis probably means …")
+        raise error("server closed the connection unexpectedly\n\tThis probably means …")
 
     between_polls(
         lambda: monkeypatch.setattr(progress, "of", away),
@@ -338,6 +340,34 @@ def test_a_terminal_gets_one_line_that_is_redrawn(run, owner, lines, worker, bet
     assert all(len(frame) <= 39 for frame in frames)
     assert frames[0].startswith("░░░░░░░░░   0 % 0 of 3")
     assert frames[1].startswith("█████████ 100 % 3 of 3")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_wait_outlives_its_connections_death(run, owner, lines, worker, between_polls):
+    """The server ends the session in the middle: what psycopg2 then raises is of no kind in particular."""
+
+    def cut():
+        with connection.cursor() as cursor, contextlib.suppress(DatabaseError):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    def work():
+        connection.close()
+        worker.drain()
+
+    between_polls(cut, work)
+    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
+    assert ran.code == 0
+    assert "The database does not answer" in ran.err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_of_our_own_making_is_not_called_an_outage(run, owner, lines, worker, between_polls, monkeypatch):
+    def wrong(_job):
+        raise DataError("invalid input syntax")
+
+    monkeypatch.setattr(progress, "of", wrong)
+    with pytest.raises(DataError):
+        run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
 
 
 def test_lines_come_for_each_tenth_and_each_change_only(owner):

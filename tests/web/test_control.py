@@ -61,7 +61,12 @@ def test_for_a_stranger_there_is_no_such_job(as_stranger: Client, job: Job, verb
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_anonymous_people_are_sent_to_the_login(client: Client, job: Job, verb: str) -> None:
-    assert press(client, job, verb)["Location"].startswith("/accounts/login/")
+    response = client.post(
+        f"{job.get_absolute_url()}{verb}/", headers={"Referer": f"http://testserver{job.get_absolute_url()}"}
+    )
+    assert response["Location"] == f"/accounts/login/?next={job.get_absolute_url()}"
+    elsewhere = client.post(f"{job.get_absolute_url()}{verb}/", headers={"Referer": "http://evil.example/jobs/"})
+    assert elsewhere["Location"] == "/accounts/login/?next=/"
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 HTMX = {"HX-Request": "true"}
+CURSOR = "django.db.backends.base.base.BaseDatabaseWrapper.cursor"
 
 
 def card_of(client: Client, job: Job, query: str = "") -> Any:
@@ -82,7 +83,7 @@ def test_a_poll_costs_three_queries_beside_session_and_user(
 
 
 def test_a_database_that_is_away_is_told_with_200_and_the_poll_goes_on(as_owner: Client, job: Job) -> None:
-    with mock.patch("bulkops.web.fetch.visible_job", side_effect=OperationalError("gone")):
+    with mock.patch(CURSOR, side_effect=OperationalError("gone")):
         response = card_of(as_owner, job, "?seen=running.2&place=job")
     assert response.status_code == 200
     card = response.content.decode()
@@ -92,9 +93,10 @@ def test_a_database_that_is_away_is_told_with_200_and_the_poll_goes_on(as_owner:
     assert "database does not answer" in card
 
 
-def test_a_page_without_its_database_is_503_in_words(as_owner: Client, job: Job) -> None:
-    with mock.patch("bulkops.web.fetch.visible_job", side_effect=OperationalError("gone")):
-        response = as_owner.get(job.get_absolute_url())
+@pytest.mark.parametrize("path", ["/", "{job}", "{job}items/", "/operations/note/"])
+def test_a_page_without_its_database_is_503_in_words(as_owner: Client, job: Job, path: str) -> None:
+    with mock.patch(CURSOR, side_effect=OperationalError("gone")):
+        response = as_owner.get(path.format(job=job.get_absolute_url()))
     assert response.status_code == 503
     assert "The database does not answer" in response.content.decode()
 

@@ -250,7 +250,7 @@ def test_a_missing_permission_is_forbidden(as_owner: Client, person: Callable[..
         (NOTE, {"items": "a", "name": "x" * 201}, "at most 200 characters"),
         (ROWS, {"items": "number,note\n1\n"}, "Line 2"),
         (ROWS, {"items": "note\nx\n"}, "the header lacks 1 column: number"),
-        (ROWS, {"items": "number\nx\n"}, "number: Enter a whole number."),
+        (ROWS, {"items": "number\n1\nx\n"}, "Item 2, number: Enter a whole number."),
         (NOTE, {"items": "a\x00b"}, "Null characters are not allowed"),
     ],
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.db import ProgrammingError
+from django.db import Error, ProgrammingError
 
 from bulkops.diagnosis import Diagnosis, diagnose
-from bulkops.management.terminal import DATABASE_AWAY, TerminalCommand, duration, first_line, printable, table
+from bulkops.management.terminal import TerminalCommand, duration, first_line, printable, table
+from bulkops.outage import is_away
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
@@ -30,9 +31,11 @@ class Command(TerminalCommand):
         """Look and print; a database that does not answer is an answer too."""
         try:
             diagnosis = diagnose()
-        except DATABASE_AWAY as error:
-            self.unreachable(f"The database does not answer: {first_line(error)}", as_json=options["json"])
-        except ProgrammingError as error:
+        except Error as error:
+            if is_away(error):
+                self.unreachable(f"The database does not answer: {first_line(error)}", as_json=options["json"])
+            if not isinstance(error, ProgrammingError):
+                raise
             self.unreachable(
                 f"The tables are missing or old, run manage.py migrate: {first_line(error)}", as_json=options["json"]
             )
@@ -41,7 +44,7 @@ class Command(TerminalCommand):
             if not diagnosis.ok:
                 raise SystemExit(WRONG)
 
-    def unreachable(self, fault: str, *, as_json: bool) -> None:
+    def unreachable(self, fault: str, *, as_json: bool) -> NoReturn:
         """The one thing that is wrong, where nothing else can be asked."""
         fault = printable(fault)
         self.stdout.write(json.dumps({"ok": False, "faults": [fault]}, ensure_ascii=False) if as_json else fault)

@@ -1,0 +1,154 @@
+"""A connection lost in an item is nobody's fault, wherever it breaks: the item is run again and never failed for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+from django.db import connection, transaction
+
+from bulkops import Operation, register, registry, services
+from bulkops.engine.items import DatabaseAway
+from bulkops.engine.statements import ItemStatements
+from bulkops.models import Outcome
+from bulkops.states import JobState
+from bulkops.verify import verify
+from tests.sample.models import Effect
+
+
+def cut_the_line():
+    """As when the server is gone: the socket is closed from the other side."""
+    line = socket.socket(fileno=os.dup(connection.connection.fileno()))
+    line.shutdown(socket.SHUT_RDWR)
+    line.close()
+
+
+def end_the_session():
+    """As when somebody restarts the server: it says that it terminates the session."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def cut_and_ask():
+    cut_the_line()
+    Effect.objects.count()
+
+
+def cut_in_an_inner_block():
+    with transaction.atomic():
+        cut_and_ask()
+
+
+def cut_and_raise_another():
+    try:
+        cut_and_ask()
+    except Exception as error:
+        raise ValueError("could not ask") from error
+
+
+BREAKS = [cut_the_line, end_the_session, cut_and_ask, cut_in_an_inner_block, cut_and_raise_another]
+
+
+@pytest.fixture
+def breaking():
+    """Makes an operation whose second item loses the connection when it is run first."""
+    names = []
+
+    def make(how, *, is_transactional=True):
+        class Breaking(Operation):
+            name = "breaking"
+            transactional = is_transactional
+            broken = False
+
+            def process(self, item, params, context):
+                Effect.objects.create(item=item)
+                if item == "b" and not Breaking.broken:
+                    Breaking.broken = True
+                    how()
+
+        register(Breaking)
+        names.append("breaking")
+
+    yield make
+    for name in names:
+        registry.unregister(name)
+
+
+def work_on(worker):
+    """The worker dies of it, and another takes over."""
+    with pytest.raises(DatabaseAway):
+        worker.drain()
+    connection.close()
+    worker.die()
+
+
+@pytest.fixture
+def second(transactional_db):
+    from tests.worker import InProcessWorker
+
+    return InProcessWorker()
+
+
+def outcomes(job):
+    return list(Outcome.objects.filter(job=job).order_by("position").values_list("state", "message"))
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_in_a_transaction(owner, worker, second, breaking, how):
+    breaking(how)
+    job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
+    work_on(worker)
+    second.rescue()
+    second.finish(job)
+    assert outcomes(job) == [("succeeded", "")] * 3
+    assert job.state == JobState.COMPLETED
+    assert sorted(Effect.objects.values_list("item", flat=True)) == ["a", "b", "c"]
+    assert verify(job.pk).agrees
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_outside_any_transaction(owner, worker, second, breaking, how):
+    breaking(how, is_transactional=False)
+    job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
+    work_on(worker)
+    second.rescue()
+    second.finish(job)
+    assert outcomes(job) == [("succeeded", "")] * 3
+    assert verify(job.pk).agrees
+
+
+@pytest.mark.parametrize("how", [cut_the_line, end_the_session])
+def test_between_the_fenced_statement_and_its_commit(owner, worker, second, monkeypatch, how):
+    real = ItemStatements.advance
+    lost = []
+
+    def advance(self, claim, offset, attempt, result):
+        answer = real(self, claim, offset, attempt, result)
+        if offset == 1 and not lost:
+            lost.append(offset)
+            try:
+                how()
+            except Exception:
+                return answer
+        return answer
+
+    monkeypatch.setattr(ItemStatements, "advance", advance)
+    job = services.submit(user=owner, operation="note", items=["a", "b", "c"])
+    work_on(worker)
+    second.rescue()
+    second.finish(job)
+    assert outcomes(job) == [("succeeded", "")] * 3
+    assert sorted(Effect.objects.values_list("item", flat=True)) == ["a", "b", "c"]
+    assert verify(job.pk).agrees
+
+
+def test_a_connection_that_the_operation_closes_itself_is_its_own_failure(owner, worker, breaking):
+    def close_and_ask():
+        connection.connection.close()
+        Effect.objects.count()
+
+    breaking(close_and_ask)
+    job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
+    worker.finish(job)
+    assert [state for state, _ in outcomes(job)] == ["succeeded", "failed", "succeeded"]

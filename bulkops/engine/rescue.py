@@ -15,7 +15,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
-from bulkops.models import Chunk, Job, Turn
+from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from bulkops.models import Cluster
 
 logger = logging.getLogger("bulkops.engine")
+
+FORGET_SECONDS = 24 * 3600
 
 
 def rescue() -> int:
     """One round: take back, send again, settle; return the number of jobs that were moved on. A transaction a job."""
     moved = release_dead()
+    forget_long_dead()
     for job_id in list(_with_lost_turns().union(_unsettled(), all=True)):
         moved += _mend(job_id)
     return moved
@@ -39,6 +41,11 @@ def rescue() -> int:
 def release_dead() -> int:
     """Take back what clusters hold whose leader has not been heard of in time."""
     return _release(holds.held_by_dead())
+
+
+def forget_long_dead() -> None:
+    """Delete the rows of clusters that died long ago; until then an operator may want to see them."""
+    Cluster.objects.filter(alive_until__lt=from_now(-FORGET_SECONDS)).delete()
 
 
 def release_worker(cluster: Cluster, worker: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from bulkops.conf import conf
+from bulkops.outage import is_away
 from bulkops.web import cards, fetch, starting
 from bulkops.web.details import Details
 from bulkops.web.guards import database_may_be_away, person_required
@@ -43,7 +44,9 @@ def progress(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The live card."""
     try:
         return _card(request, pk)
-    except (OperationalError, InterfaceError):
+    except Error as error:
+        if not is_away(error):
+            raise
         # 200, because htmx swaps nothing else; and with a trigger, because the database will be back.
         poll = conf().poll_seconds
         context = {

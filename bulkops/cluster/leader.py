@@ -61,6 +61,8 @@ class Leader:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         self._register()
+        if self.cluster.pk is None:
+            return 0  # asked to stop before the database ever answered
         logger.info(
             "cluster=%s event=started workers=%s queues=%s", self.cluster.name, self.wanted, ",".join(self.queues)
         )

@@ -12,6 +12,7 @@ from django.db import Error
 from django.shortcuts import render, resolve_url
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
 
 from bulkops.outage import is_away
 
@@ -35,7 +36,7 @@ def person_required(view: View) -> View:
             return view(request, *args, **kwargs)
         if not is_htmx(request):
             return redirect_to_login(_page_of(request))
-        back_to = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
+        back_to = HtmxDetails(request).current_url_abs_path or "/"
         return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back_to})}")
 
     return guarded
@@ -50,8 +51,8 @@ def _page_of(request: HttpRequest) -> str:
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx asks; False too where a host project has not installed its middleware."""
-    return bool(getattr(request, "htmx", False))
+    """Whether htmx asks; known without its middleware, which a host project may lack."""
+    return bool(HtmxDetails(request))
 
 
 def database_may_be_away(view: View) -> View:

@@ -208,8 +208,7 @@ def _explain(diagnosis: Diagnosis) -> None:
     """Faults and remarks, from what was found."""
     alive = [cluster for cluster in diagnosis.clusters if cluster.alive]
     if not alive:
-        waiting = f" (active jobs: {sum(diagnosis.jobs.values())})" if diagnosis.jobs else ""
-        diagnosis.faults.append(f"No worker is running{waiting}. Start one: manage.py qcluster")
+        diagnosis.faults.append("No worker is running. Start one: manage.py qcluster")
     else:
         for name in sorted({queue.name for queue in diagnosis.queues if not queue.served}):
             diagnosis.faults.append(

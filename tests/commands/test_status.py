@@ -48,7 +48,7 @@ def test_all_is_well_with_a_worker_and_nothing_to_do(run, alive):
 def test_no_worker_is_wrong_and_says_what_to_do(run, job):
     ran = run("status")
     assert ran.code == 1
-    assert ran.out.startswith("WRONG: No worker is running (active jobs: 1). Start one: manage.py qcluster\n")
+    assert ran.out.startswith("WRONG: No worker is running. Start one: manage.py qcluster\n")
     assert f"{job.pk}  note       queued  no living cluster serves its queue “default”" in ran.out
 
 

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+def pytest_configure() -> None:
+    """Empty the database between tests quickly."""
+    from tests import flushing
+
+    flushing.install()
+
+
 def pytest_unconfigure() -> None:
     """Stop the embedded PostgreSQL, unless somebody else uses it."""
     from project.embedded import stop_if_unused

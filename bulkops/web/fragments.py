@@ -7,6 +7,7 @@ more than a link.
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from django.db import InterfaceError, OperationalError
@@ -127,4 +128,18 @@ def now_context(request: HttpRequest, job: Job | None) -> dict[str, Any]:
 @person_required
 def history(request: HttpRequest) -> HttpResponse:
     """The first page's list of one's own jobs."""
-    return render(request, "bulkops/_history.html", {"history": cards.of_many(fetch.newest_jobs(request.user))})
+    context = history_context(request)
+    if context["history_seen"] == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_history.html", context)
+
+
+def history_context(request: HttpRequest) -> dict[str, Any]:
+    """What the first page and its fragment show of one's past jobs; it is new when a job is, or its state."""
+    jobs = fetch.newest_jobs(request.user)
+    told = "".join(f"{job.pk}{job.state}" for job in jobs)
+    return {
+        "history": cards.of_many(jobs),
+        "history_seen": f"{zlib.crc32(told.encode()):08x}",
+        "idle_poll": cards.interval(conf().poll_paused_seconds),
+    }

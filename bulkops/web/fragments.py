@@ -1,8 +1,8 @@
 """The parts of a page that htmx asks for again: each is rendered alone here and included by a page.
 
 A fragment whose content is still what its address says it shows is answered with 204, which htmx does not swap: the
-keyboard's focus and half-typed text stay. Only the card is replaced each time; of what can have the focus it holds no
-more than a link.
+keyboard's focus and half-typed text stay. Only the card is replaced each time; it holds nothing that can be pressed or
+that somebody would copy.
 """
 
 from __future__ import annotations

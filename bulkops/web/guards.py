@@ -36,8 +36,7 @@ def person_required(view: View) -> View:
             return view(request, *args, **kwargs)
         if not is_htmx(request):
             return redirect_to_login(_page_of(request))
-        back_to = HtmxDetails(request).current_url_abs_path or "/"
-        return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back_to})}")
+        return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': _tab_of(request)})}")
 
     return guarded
 
@@ -46,8 +45,19 @@ def _page_of(request: HttpRequest) -> str:
     """Where to come back to: a button's own address cannot be opened, the page it was pressed on can."""
     if request.method in {"GET", "HEAD"}:
         return request.get_full_path()
-    came_from = urlsplit(request.headers.get("Referer", ""))
+    try:
+        came_from = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:  # no address at all, such as http://[
+        return "/"
     return came_from.path if came_from.netloc == request.get_host() and came_from.path else "/"
+
+
+def _tab_of(request: HttpRequest) -> str:
+    """The page that is open in the tab whose fragment htmx asked for."""
+    try:
+        return HtmxDetails(request).current_url_abs_path or "/"
+    except ValueError:  # as above
+        return "/"
 
 
 def is_htmx(request: HttpRequest) -> bool:

@@ -141,6 +141,22 @@ def test_the_first_page_takes_up_and_ends_a_job_without_a_reload(
     expect(page.locator("#history")).to_contain_text("160 of 160")
 
 
+def test_polls_take_nothing_away_that_is_being_pressed(
+    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None], owner: Any
+) -> None:
+    accounts(400)
+    job = services.submit(user=owner, operation="deposit", params={"pause": 0.05}, name="Long")
+    page = tab("/")
+    page.locator(".live-head a", has_text="Long").hover()
+    page.mouse.down()
+    with page.expect_response(lambda response: "/progress/" in response.url):
+        pass
+    with page.expect_response(lambda response: "/progress/" in response.url):
+        pass  # by now the first one was swapped in
+    page.mouse.up()
+    page.wait_for_url(f"**{job.get_absolute_url()}")
+
+
 def test_preview_then_start_with_an_upload(tab: Callable[..., Page], cluster: Any, tmp_path: Any) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("number,note\n" + "".join(f"{n},n{n}\n" for n in range(1, 1_201)))

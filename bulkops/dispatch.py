@@ -6,6 +6,7 @@ inserted in the caller's transaction, so it exists if and only if what it announ
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from django.db import connection
@@ -33,8 +34,8 @@ def queue_keys(queues: list[str]) -> list[str]:
 
 
 def channel(key: str) -> str:
-    """The NOTIFY channel of a queue; PostgreSQL allows 63 bytes."""
-    return f"bulkops_{key}"[:63]
+    """The NOTIFY channel of a queue; PostgreSQL allows 63 bytes. Two queues that share one only wake each other."""
+    return re.sub(r"[^a-z0-9_]", "_", f"bulkops_{key.lower()}")[:63]
 
 
 class _TurnBroker(ORM):

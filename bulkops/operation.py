@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+"""What `qcluster --queues a,b` can name, and what fits django-q2's column."""
 PERMISSION = re.compile(r"\w+\.\w+")
 MOST = 32_767
 """Of workers and of attempts; PostgreSQL's smallint."""
@@ -203,13 +206,22 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
     errors = operation.retry_on
     if not (isinstance(errors, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in errors)):
         yield ": `retry_on` must be a tuple of exception classes."
-    if not (isinstance(operation.queue, str) and 1 <= len(operation.queue) <= 100):
-        yield ": `queue` must be a name of at most 100 characters."
+    if not (isinstance(operation.queue, str) and QUEUE.fullmatch(operation.queue)):
+        yield ": `queue` must be a name of at most 80 letters, digits, dots, hyphens and underscores."
+    if not _is_backoff(operation.backoff):
+        yield ": `backoff` must be two numbers of seconds, the first wait and the longest."
     # A single name in plain quotes would be taken for its letters, and hide nothing.
     if not isinstance(operation.secret, tuple | list | set | frozenset):
         yield ": `secret` must be a tuple of parameters' names."
     elif unknown := [name for name in operation.secret if name not in getattr(operation.Params, "base_fields", {})]:
         yield f": `secret` names {', '.join(map(str, unknown))}, but Params has no such field."
+
+
+def _is_backoff(value: Any) -> bool:
+    # A wrong one would show only when the first item is to be tried again, in a worker.
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return all(isinstance(seconds, int | float) and 0 <= seconds < math.inf for seconds in value)
 
 
 def _method_faults(operation: Operation, name: str, arguments: str) -> Iterator[str]:

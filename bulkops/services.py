@@ -236,9 +236,21 @@ def lock_user(user: Any) -> None:
 
     NO KEY UPDATE: rows that refer to the user (a log-in, an order) can be written meanwhile.
     """
+    with _bounded_wait():
+        get_user_model()._default_manager.select_for_update(no_key=True).only("pk").get(pk=user.pk)
+
+
+@contextmanager
+def _bounded_wait() -> Iterator[None]:
+    """Wait `lock_timeout_seconds` at most for a row; the transaction may be a host's, and gets its own limit back."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(conf().lock_timeout_seconds * 1000)}ms"])
-    get_user_model()._default_manager.select_for_update(no_key=True).only("pk").get(pk=user.pk)
+        cursor.execute(
+            "SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)",
+            [f"{int(conf().lock_timeout_seconds * 1000)}ms"],
+        )
+        before = cursor.fetchone()[0]
+        yield
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
 
 
 def _is_race(error: IntegrityError) -> bool:
@@ -261,7 +273,14 @@ def _controlled(job: Job, actor: Any) -> Iterator[Job]:
     if actor is not None and not permissions.may_control(actor, job):
         raise NotPermitted("You may not control this job.")
     with transaction.atomic():
-        locked = transitions.lock_job(job.pk)
+        try:
+            with _bounded_wait():
+                locked = transitions.lock_job(job.pk)
+        except OperationalError as error:
+            if getattr(error.__cause__, "pgcode", None) != LOCK_NOT_AVAILABLE:
+                raise
+            # Its `finish` runs, which may take any time: a press must not wait that long.
+            raise NotAllowedNow("This job is being changed at the moment; try again soon.", job) from None
         if locked is None:
             raise NotAllowedNow("This job no longer exists.")
         holds.take_back(locked, holds.held_by_dead())

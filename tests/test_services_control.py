@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db import connections, transaction
 from django_q.models import OrmQ
 
 from bulkops import progress, services, transitions
@@ -271,3 +274,26 @@ def test_a_paused_job_goes_on_where_it_stood(owner, worker, settings):
     worker.finish(job)
     assert job.state == JobState.COMPLETED
     assert verify(job.pk).found["succeeded"] == 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_job_locked_for_long_is_answered_within_the_lock_timeout(job_in, owner, control, settings):
+    settings.BULKOPS = {"lock_timeout_seconds": 0.2}
+    job, refused = job_in(JobState.RUNNING), []
+
+    def press() -> None:
+        try:
+            CONTROLS[control](job=job, actor=owner)
+        except NotAllowedNow as refusal:
+            refused.append(refusal.message)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=press)
+    with transaction.atomic():
+        transitions.lock_job(job.pk)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+    assert "being changed" in refused[0]

@@ -219,8 +219,8 @@ def test_a_refusal_spends_no_key(owner):
 @pytest.mark.django_db
 def test_submitting_takes_a_bounded_number_of_round_trips(owner, django_assert_max_num_queries):
     submission = services.check(user=owner, operation="note", items=range(5_000), parallelism=2)
-    # Savepoint in and out (a transaction outside of tests), lock timeout, user, slot, job, event, COPYs, turns, and
-    # two statements a message.
+    # Savepoint in and out (a transaction outside of tests), lock timeout there and back, user, slot, job, event,
+    # COPYs, turns, and two statements a message.
     with django_assert_max_num_queries(16):
         services.record(submission)
 
@@ -234,3 +234,12 @@ def test_fingerprints_depend_on_every_part(owner):
     for change in ({"items": ["b"]}, {"limit": 1}, {"name": "x"}, {"tags": ["x"]}, {"metadata": {"x": 1}}):
         assert services.check(**(base | change)).fingerprint() != same
     assert idempotency.parse('"k"') == idempotency.parse("k") == "k"
+
+
+@pytest.mark.django_db
+def test_the_hosts_own_transaction_gets_its_lock_timeout_back(owner):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '90ms'")
+        services.submit(user=owner, operation="note", items=["a"])
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("90ms",)

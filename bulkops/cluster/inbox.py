@@ -13,6 +13,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
 from django.db import DatabaseError, InterfaceError, connection
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf as QueueConf
@@ -60,7 +61,7 @@ class Inbox:
                 if task is not None:
                     return task
                 self._wait()
-            except (DatabaseError, InterfaceError, OSError) as error:
+            except (DatabaseError, InterfaceError, psycopg2.Error, OSError) as error:
                 logger.warning("event=database_away worker=%s %s", os.getpid(), type(error).__name__)
                 with contextlib.suppress(Exception):
                     connection.close()

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
+from bulkops import storable
+from bulkops.exceptions import BulkopsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -84,3 +87,20 @@ def classify(error: BaseException, driver: Any) -> Fault:
     if is_lost(error, driver):
         return Fault.CONNECTION
     return BY_SQLSTATE.get(sqlstate(error), Fault.ITEM)
+
+
+def code_of(error: BaseException) -> str:
+    """The stable name under which an error is stored."""
+    return storable.text(error.code if isinstance(error, BulkopsError) else type(error).__name__, 100)
+
+
+def describe(error: BaseException) -> str:
+    """An error in words; a bare KeyError('x') or SystemExit says little without its class. Never raises."""
+    if isinstance(error, BulkopsError):
+        return error.message
+    try:
+        text = str(error).strip()
+    except BaseException:
+        text = storable.UNREADABLE
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name

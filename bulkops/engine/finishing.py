@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from bulkops import dispatch, holds, progress, storable, transitions
 from bulkops.clock import database_now
 from bulkops.conf import conf
 from bulkops.engine import chunks, turns
-from bulkops.engine.faults import Fault, classify
+from bulkops.engine.faults import Fault, classify, code_of, describe
+from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.exceptions import BulkopsError
 from bulkops.states import STOPPING, WORKABLE, JobState
 
@@ -54,14 +55,16 @@ def end_slice(
 def _hand_on(job: Job, turn: Turn, *, at_least: float) -> None:
     """Queue the turn again at the back; later where only deferred items are left, not at all where all is in hand.
 
-    A turn that is let go without a message is sent again by rescue, or by whoever takes a dead holder's work back.
+    Where no item was begun, as after preparing, it goes ahead like a new job's. A turn that is let go without a message
+    is sent again by rescue, or by whoever takes a dead holder's work back.
     """
     if job.state == JobState.PREPARING:
         dispatch.send(job, turn)
         return
     due = holds.next_due(job)
     if due is not None:
-        dispatch.send(job, turn, delay_seconds=max(at_least, (due - database_now()).total_seconds()))
+        delay = max(at_least, (due - database_now()).total_seconds())
+        dispatch.send(job, turn, delay_seconds=delay, first=job.started_at is None)
 
 
 def finish(taken: Taken, operation: Operation, params: dict[str, Any]) -> None:
@@ -87,9 +90,8 @@ class FinishFailed(BulkopsError):
     """The operation's finish failed."""
 
     def __init__(self, error: BaseException, fault: Fault) -> None:
-        text = str(error).strip()
-        super().__init__(f"Finishing failed: {type(error).__name__}{': ' if text else ''}{text}")
-        self.code = storable.text(type(error).__name__, 100)
+        super().__init__(f"Finishing failed: {describe(error)}")
+        self.code = code_of(error)
         self.fault = fault
 
 
@@ -113,10 +115,14 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
         "skipped": figures.skipped,
         "in_doubt": figures.in_doubt,
     }
-    driver = transaction.get_connection().connection
+    driver = connection.connection
+    watched = ItemTransaction()
     try:
         with transaction.atomic():
-            returned = operation.finish(params, summary)
+            with connection.execute_wrapper(watched.watch):
+                returned = operation.finish(params, summary)
+            # A connection closed in here would end the transaction without a word, and with it the job's end.
+            watched.check()
     except BaseException as error:
         fault = classify(error, driver)
         if fault is Fault.CONNECTION:

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from bulkops import storable
 from bulkops.conf import conf
-from bulkops.engine.faults import Fault, classify, is_lost
+from bulkops.engine.faults import Fault, classify, code_of, describe, is_lost
 from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.engine.statements import ItemStatements, Result
 from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     """Sends the fenced statement for this item; returns whether the job asks to stop."""
 
 logger = logging.getLogger("bulkops.items")
+
+MOST_DOUBLINGS = 60
+"""Of a wait between attempts; after some thousand of them, the figure would be too large to be multiplied."""
 
 
 class DatabaseAway(BulkopsError):
@@ -119,7 +122,7 @@ class ItemRunner:
         except BaseException as error:
             if not committed:
                 raise
-            raise HookFailed(_describe(error), stop=stop) from error
+            raise HookFailed(describe(error), stop=stop) from error
         return stop
 
     def _outside(self, item: Any, context: Context, commit: Commit) -> bool:
@@ -133,9 +136,8 @@ class ItemRunner:
         if not connection.get_autocommit() or connection.in_atomic_block:
             connection.close()
             result = self._failure(ItemTransactionBroken("The operation left a transaction open."), context)
-        self._ready()
         try:
-            return commit(self.statements, result)
+            return self._record(result, commit)
         except FenceLost:
             raise LateResult(result) from None
 
@@ -143,24 +145,35 @@ class ItemRunner:
         return self.operation.process(self.operation.clean_item(item), self.params, context)
 
     def _record(self, result: Result, commit: Commit) -> bool:
-        """Commit an outcome alone, after the item's own transaction was rolled back."""
-        self._ready()
-        driver = connection.connection
-        try:
-            return commit(self.statements, result)
-        except FenceLost:
-            raise
-        except Exception as error:
-            if is_lost(error, driver):
-                raise DatabaseAway from error
-            logger.exception("recording a failure failed; recording constants instead")
-            return commit(self.statements, Result(state=result.state, error_code="error", message=storable.UNREADABLE))
+        """Commit an outcome alone: of a failure, or of work done outside. The item is not run again for it."""
+        for attempt in range(1, conf().transient_attempts + 1):
+            self._ready()
+            driver = connection.connection
+            try:
+                return commit(self.statements, result)
+            except FenceLost:
+                raise
+            except Exception as error:
+                fault = classify(error, driver)
+                if fault is Fault.CONNECTION:
+                    raise DatabaseAway from error
+                if fault is Fault.ITEM or attempt == conf().transient_attempts:
+                    logger.exception("event=outcome_unstorable; recording constants instead")
+                    break
+                self.statements.forget()
+        bare = Result(
+            state=result.state,
+            error_code="error",
+            message=storable.UNREADABLE,
+            due_in_seconds=result.due_in_seconds,
+        )
+        return commit(self.statements, bare)
 
     def _success(self, returned: Any) -> Result:
         return Result(state=OutcomeState.SUCCEEDED, result=storable.json_text(returned, conf().result_bytes))
 
     def _failure(self, error: BaseException, context: Context) -> Result:
-        code, message = _code(error), storable.text(_describe(error), conf().message_chars)
+        code, message = code_of(error), storable.text(describe(error), conf().message_chars)
         if isinstance(error, ItemSkipped):
             return Result(state=OutcomeState.SKIPPED, error_code=code, message=message)
         if isinstance(error, InDoubt):
@@ -176,20 +189,5 @@ class ItemRunner:
 
     def _backoff(self, attempt: int) -> float:
         first, most = self.operation.backoff
-        return min(first * 2 ** (attempt - 1), most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
-
-
-def _code(error: BaseException) -> str:
-    return error.code if isinstance(error, BulkopsError) else storable.text(type(error).__name__, 100)
-
-
-def _describe(error: BaseException) -> str:
-    """An error in words; a bare KeyError('x') or SystemExit says little without its class."""
-    if isinstance(error, BulkopsError):
-        return error.message
-    try:
-        text = str(error).strip()
-    except BaseException:
-        text = storable.UNREADABLE
-    name = type(error).__name__
-    return f"{name}: {text}" if text else name
+        doubled = first * 2 ** min(attempt - 1, MOST_DOUBLINGS)
+        return min(doubled, most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret

@@ -17,7 +17,7 @@ from django.db.models.query import FlatValuesListIterable, ModelIterable
 from bulkops import events, holds, manifests, transitions
 from bulkops.conf import conf
 from bulkops.engine import finishing, turns
-from bulkops.engine.faults import Fault, classify
+from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.exceptions import BulkopsError, FenceLost, InvalidItems
 from bulkops.models import Chunk, Job, Manifest
 from bulkops.states import EventKind, JobState
@@ -40,8 +40,9 @@ class Interrupted(BulkopsError):
 
 def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any], holder: Holder) -> None:
     """Bring a job from preparing to queued, or to failed with the reason; quietly leave it where it is to stop."""
-    preparation = _Preparation(job, taken, operation, params, holder)
+    driver = connection.connection
     try:
+        preparation = _Preparation(job, taken, operation, params, holder)
         if job.collects:
             preparation.collect()
         else:
@@ -49,14 +50,13 @@ def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any]
     except (Interrupted, FenceLost):
         return
     except BulkopsError as error:
-        finishing.fail(taken, f"Preparing failed: {error.message}", error.code)
+        finishing.fail(taken, f"Preparing failed: {error.message}", code_of(error))
     except BaseException as error:
-        if classify(error, preparation.driver) is Fault.CONNECTION:
+        if classify(error, driver) is Fault.CONNECTION:
             raise
         if connection.in_atomic_block or connection.closed_in_transaction:
             connection.close()
-        name = type(error).__name__
-        finishing.fail(taken, f"Collecting the items failed: {name}: {error}", name[:100])
+        finishing.fail(taken, f"Collecting the items failed: {describe(error)}", code_of(error))
 
 
 class _Preparation:
@@ -66,7 +66,6 @@ class _Preparation:
         self.operation = operation
         self.params = params
         self.holder = holder
-        self.driver = connection.connection
         self.epoch = self._begin()
 
     def _begin(self) -> int:
@@ -114,7 +113,7 @@ class _Preparation:
         numbers = list(Chunk.objects.filter(job=self.job).order_by("number").values_list("number", flat=True))
         for number in numbers:
             payload = Manifest.objects.values_list("payload", flat=True).get(pk=(self.job.pk, number))
-            for item in self._watched(manifests.decode(payload)):
+            for item in self._watched(manifests.decode(payload), already=position):
                 if len(errors) < conf().bad_items_named:
                     errors += _errors(self.operation, position, item)
                 position += 1
@@ -132,11 +131,22 @@ class _Preparation:
             events.record(job, EventKind.ITEMS_COLLECTED, detail=f"{total} items")
             holds.send_turns(job, first=True)
 
-    def _watched(self, items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
+    def _watched(self, items: Iterable[Any], already: int = 0) -> Iterator[Any]:
+        """The items, while they are wanted: a slow source fills no chunk for long, and is told to stop all the same."""
+        looked = time.monotonic()
+        for count, item in enumerate(items, already + 1):
             if self.holder.draining():
                 raise Interrupted
+            if time.monotonic() - looked >= COMMIT_SECONDS:
+                self._look(count)
+                looked = time.monotonic()
             yield item
+
+    def _look(self, count: int) -> None:
+        """Show how far it is. Raises Interrupted where the job is no longer this worker's to prepare."""
+        wanted = Job.objects.filter(pk=self.job.pk, state=JobState.PREPARING, prepare_epoch=self.epoch)
+        if not wanted.update(prepared=count):
+            raise Interrupted
 
     def _cleaned(self, items: Iterable[Any]) -> Iterator[Any]:
         for position, item in enumerate(items):
@@ -179,7 +189,7 @@ def _read(source: Iterable[Any]) -> Iterator[Any]:
     """Items of any iterable; a queryset is read by keyset, so that no cursor or snapshot stays open for long."""
     if not isinstance(source, QuerySet):
         yield from source
-    elif source.query.is_sliced or source.query.combinator or source.query.distinct:
+    elif source.query.is_sliced or source.query.combinator or source.query.distinct or _is_grouped(source):
         yield from source.iterator(chunk_size=conf().chunk_items)
     elif source._iterable_class is FlatValuesListIterable and source._fields == ("pk",):  # type: ignore[attr-defined]  # noqa: SLF001
         yield from _keys(source)
@@ -189,6 +199,11 @@ def _read(source: Iterable[Any]) -> Iterator[Any]:
         keys = _keys(source.order_by().values_list("pk", flat=True))
         while page := list(itertools.islice(keys, conf().chunk_items)):
             yield from source.filter(pk__in=page).order_by("pk")
+
+
+def _is_grouped(source: QuerySet[Any]) -> bool:
+    """Whether a row stands for a group of rows, and so has no key of its own."""
+    return source.query.group_by is not None and source._iterable_class is not ModelIterable  # noqa: SLF001
 
 
 def _keys(source: QuerySet[Any]) -> Iterator[Any]:

@@ -7,26 +7,29 @@ harmless, so no lock elects a rescuer: a frozen one would keep it.
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
+from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from django.db.models import QuerySet
 
-
 logger = logging.getLogger("bulkops.engine")
 
 FORGET_SECONDS = 24 * 3600
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 def rescue() -> int:
@@ -34,8 +37,21 @@ def rescue() -> int:
     moved = release_dead()
     forget_long_dead()
     for job_id in list(_with_lost_turns().union(_unsettled(), all=True)):
-        moved += _mend(job_id)
+        with _unless_locked(job_id):
+            moved += _mend(job_id)
     return moved
+
+
+@contextmanager
+def _unless_locked(job_id: UUID) -> Iterator[None]:
+    """A transaction for one job; a row of it that somebody keeps locked leaves it to the next round, and no other."""
+    try:
+        with transaction.atomic():
+            yield
+    except OperationalError as error:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+            raise
+        logger.warning("job=%s event=rescue_waits a row is locked", job_id)
 
 
 def release_dead() -> int:
@@ -66,7 +82,7 @@ def _holding(condition: Q) -> QuerySet[Any, UUID]:
 def _release(condition: Q) -> int:
     moved = 0
     for job_id in list(_holding(condition)):
-        with transaction.atomic():
+        with _unless_locked(job_id):
             job = transitions.lock_job(job_id, skip_locked=True)
             if job is None or not holds.take_back(job, condition):
                 continue
@@ -107,22 +123,23 @@ def _unsettled() -> QuerySet[Any, UUID]:
 
 
 def _mend(job_id: UUID) -> bool:
-    with transaction.atomic():
-        job = transitions.lock_job(job_id, skip_locked=True)
-        if job is None or job.state not in WORKABLE | STOPPING:
-            return False
-        if holds.settle_stop(job):
-            return True
-        lost = Turn.objects.filter(job=job, holder__isnull=True).filter(
-            Q(due__isnull=True) | Q(due__lt=from_now(-conf().turn_grace_seconds))
-        )
-        stale = [
-            turn.message_id
-            for turn in lost
-            if turn.message_id is not None and not dispatch.waiting_messages().filter(pk=turn.message_id).exists()
-        ]
-        dispatch.withdraw(stale)
-        lost.filter(Q(message_id=None) | Q(message_id__in=stale)).update(seq=F("seq") + 1, message_id=None)
-        holds.send_turns(job)
-        logger.info("job=%s event=turns_sent_again", job.pk)
+    job = transitions.lock_job(job_id, skip_locked=True)
+    if job is None or job.state not in WORKABLE | STOPPING:
+        return False
+    if holds.settle_stop(job):
         return True
+    if job.state in STOPPING and not holds.is_complete(job):
+        return False  # somebody has an item in hand, and settles when it is done
+    lost = Turn.objects.filter(job=job, holder__isnull=True).filter(
+        Q(due__isnull=True) | Q(due__lt=from_now(-conf().turn_grace_seconds))
+    )
+    stale = [
+        turn.message_id
+        for turn in lost
+        if turn.message_id is not None and not dispatch.waiting_messages().filter(pk=turn.message_id).exists()
+    ]
+    dispatch.withdraw(stale)
+    lost.filter(Q(message_id=None) | Q(message_id__in=stale)).update(seq=F("seq") + 1, message_id=None)
+    holds.send_turns(job)
+    logger.info("job=%s event=turns_sent_again", job.pk)
+    return True

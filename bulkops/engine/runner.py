@@ -7,11 +7,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from bulkops import events, permissions, registry, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, finishing, preparing, turns
+from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
 from bulkops.exceptions import FenceLost, InvalidParams, UnknownOperation
@@ -40,16 +41,24 @@ def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
     if taken is None:
         return "stale"
     job = Job.objects.select_related("owner").get(pk=job_id)
+    driver = connection.connection
     try:
         operation = registry.get(job.operation)
         params = operation.clean_params(job.params)
+        permitted = permissions.may_submit(job.owner, operation)
     except UnknownOperation as error:
         finishing.fail(taken, error.message, error.code)
         return "failed"
     except InvalidParams as error:
         finishing.fail(taken, f"The parameters are no longer valid: {error.message}", error.code)
         return "failed"
-    if not permissions.may_submit(job.owner, operation):
+    except BaseException as error:
+        # The project's own form or log-in backend: left to escape, it would end one worker after another.
+        if classify(error, driver) is Fault.CONNECTION:
+            raise
+        finishing.fail(taken, f"The job could not be begun: {describe(error)}", code_of(error))
+        return "failed"
+    if not permitted:
         _pause(taken, "The owner may no longer run this operation.")
         finishing.end_slice(taken, None, operation, params)
         return "paused"

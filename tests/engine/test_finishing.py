@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, close_old_connections, connection
 
 from bulkops import services
-from bulkops.models import Event, Job, Outcome
+from bulkops.models import Event, Job, Outcome, Turn
 from bulkops.states import JobState
 from tests.sample.models import Account, Effect
 from tests.sample.operations import Ending
@@ -114,3 +114,33 @@ def test_messages_reach_the_job(owner, worker, monkeypatch):
     monkeypatch.setattr(Note, "process", lambda self, item, params, context: context.message(f"at {item}\x00"))
     job = worker.finish(services.submit(user=owner, operation="note", items=["a", "b"]))
     assert job.message == "at b\N{REPLACEMENT CHARACTER}"
+
+
+def closes():
+    connection.close()
+
+
+def commits():
+    with connection.cursor() as cursor:
+        cursor.execute("COMMIT")
+
+
+def raises_without_words():
+    class Unprintable(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    raise Unprintable
+
+
+def cleans_up_connections():
+    close_old_connections()
+
+
+@pytest.mark.parametrize("trouble", [closes, commits, raises_without_words, cleans_up_connections])
+def test_a_finish_that_misbehaves_ends_the_job_and_leaves_no_turn_in_hand(owner, worker, monkeypatch, trouble):
+    monkeypatch.setattr(Ending, "finish", lambda *_: trouble())
+    job = worker.finish(services.submit(user=owner, operation="ending", items=["a"]))
+    assert job.slot is None
+    assert job.state == (JobState.COMPLETED if trouble is commits else JobState.FAILED)
+    assert not Turn.objects.filter(job=job, holder__isnull=False).exists()

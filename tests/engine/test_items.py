@@ -11,6 +11,7 @@ from bulkops.engine import items as engine_items
 from bulkops.models import Chunk, Event, Outcome
 from bulkops.states import EventKind, JobState, OutcomeState
 from tests.sample.models import Effect
+from tests.sample.operations import Habits
 
 CLOSED = "closed the database connection"
 ENDED = "ended the item's transaction by itself"
@@ -139,7 +140,7 @@ def test_nan_and_nul_in_a_result_are_made_storable(owner, worker):
 
 def test_a_failure_that_cannot_be_recorded_is_recorded_as_constants(owner, worker, monkeypatch):
     job = services.submit(user=owner, operation="habits", items=["raise", "good"])
-    monkeypatch.setattr(engine_items, "_describe", lambda error: "")
+    monkeypatch.setattr(engine_items, "describe", lambda error: "")
     monkeypatch.setattr(engine_items.storable, "text", lambda value, limit: "\x00")
     worker.step()
     assert outcome(job, 0).state == OutcomeState.FAILED
@@ -149,3 +150,13 @@ def test_a_failure_that_cannot_be_recorded_is_recorded_as_constants(owner, worke
 def test_outside_a_transaction_the_operation_gets_a_stable_key(owner, worker):
     job = run(worker, owner, ["a", "b"], "note-outside")
     assert list(Effect.objects.order_by("pk").values_list("note", flat=True)) == [f"{job.pk}:0", f"{job.pk}:1"]
+
+
+def test_an_item_tried_two_thousand_times_still_has_a_wait():
+    assert engine_items.ItemRunner(Habits(), {})._backoff(2_000) <= 0.02 * 1.25
+
+
+def test_work_done_outside_is_not_done_again_for_a_lost_statement(owner, worker):
+    job = run(worker, owner, ["deallocate"], "habits-outside")
+    assert (outcome(job, 0).state, outcome(job, 0).result) == (OutcomeState.SUCCEEDED, "deallocated")
+    assert Effect.objects.count() == 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from django.db.models import Count
 
 from bulkops import manifests, services
 from bulkops.engine import preparing
 from bulkops.models import Chunk, Job, Manifest, Outcome
 from bulkops.states import JobState
 from tests.sample.models import Account, Effect
+from tests.sample.operations import Collecting
 from tests.worker import InProcessWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,3 +162,68 @@ def test_a_worker_that_shuts_down_hands_collecting_on(owner, worker):
     assert job.state == JobState.PREPARING
     worker.stop = False
     assert worker.finish(job).state == JobState.COMPLETED
+
+
+def test_a_pause_between_the_turn_and_the_first_look_leaves_the_worker_alive(owner, worker, monkeypatch):
+    job = services.submit(user=owner, operation="collecting", params={"how": "5"})
+    prepare = preparing.prepare
+
+    def paused_first(*given) -> None:
+        services.pause(job=job, actor=owner)
+        prepare(*given)
+
+    monkeypatch.setattr(preparing, "prepare", paused_first)
+    assert worker.finish(job).state == JobState.PAUSED
+
+
+def test_a_slow_source_shows_its_count_and_is_stopped_before_a_chunk_is_full(owner, worker, monkeypatch):
+    monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0.02)
+    job = services.submit(user=owner, operation="collecting", params={"how": "5"})
+    asked = []
+
+    def slow(self, params):
+        for number in range(100):
+            asked.append(number)
+            if number == 20:
+                job.refresh_from_db()
+                assert job.prepared > 10
+                services.cancel(job=job, actor=owner)
+            time.sleep(0.005)
+            yield number
+
+    monkeypatch.setattr(Collecting, "items", slow)
+    assert worker.finish(job).state == JobState.CANCELLED
+    assert len(asked) < 50
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_grouped_queryset_gives_one_item_a_group(owner, worker, monkeypatch, flat):
+    Account.objects.bulk_create([Account(number=number, balance=number % 3) for number in range(10)])
+    grouped = Account.objects.values("balance").annotate(count=Count("pk"))
+    source = grouped.values_list("balance", flat=True) if flat else grouped
+    monkeypatch.setattr(Collecting, "items", lambda *_: source)
+    assert collect(worker, owner, "groups").total == 3
+
+
+def test_an_error_without_words_fails_the_job_all_the_same(owner, worker, monkeypatch):
+    class Unprintable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def items(*_):
+        raise Unprintable
+
+    monkeypatch.setattr(Collecting, "items", items)
+    job = collect(worker, owner, "nowhere")
+    assert (job.state, job.error_code) == (JobState.FAILED, "Unprintable")
+
+
+def test_a_prepared_job_goes_ahead_of_further_slices_of_others(owner, stranger, worker, settings):
+    settings.BULKOPS = {"slice_seconds": 0}
+    running = services.submit(user=stranger, operation="note", items=["a", "b", "c"])
+    worker.step()  # one item; its further slices wait in the queue
+    prepared = services.submit(user=owner, operation="collecting", params={"how": "1"})
+    assert [worker.step(), worker.step()] == ["prepared", "worked"]
+    prepared.refresh_from_db()
+    running.refresh_from_db()
+    assert (prepared.state, running.state) == (JobState.COMPLETED, JobState.RUNNING)

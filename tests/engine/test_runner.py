@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from django.db import connection
+
 from bulkops import services
 from bulkops.models import Outcome
 from bulkops.states import JobState
@@ -21,3 +24,28 @@ def test_a_job_runs_to_its_end(owner, worker):
     ]
     assert job.slot is None
     assert job.started_at <= job.finished_at
+
+
+def no_backend(*_):
+    raise ZeroDivisionError
+
+
+def missing_table(*_):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM gone")
+
+
+def leaves(*_):
+    raise SystemExit
+
+
+@pytest.mark.parametrize("trouble", [no_backend, missing_table, leaves])
+@pytest.mark.parametrize("where", ["permissions.may_submit", "registry.get"])
+def test_what_the_project_raises_before_the_first_item_fails_the_job_and_not_the_worker(
+    owner, worker, monkeypatch, trouble, where
+):
+    job = services.submit(user=owner, operation="note", items=["a"])
+    monkeypatch.setattr(f"bulkops.{where}", trouble)
+    worker.finish(job)
+    assert (job.state, job.slot) == (JobState.FAILED, None)
+    assert "could not be begun" in job.error

@@ -1,0 +1,62 @@
+"""A round of rescue: what one job's rows do to it is no other job's affair."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection, connections, transaction
+from django_q.models import OrmQ
+
+from bulkops import dispatch, services
+from bulkops.engine import chunks, rescue, turns
+from bulkops.models import Chunk, Turn
+from tests.worker import InProcessWorker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def other(worker):
+    return InProcessWorker()
+
+
+def hold(job, worker):
+    """Take the first turn and a chunk."""
+    turn = Turn.objects.get(job=job, number=0)
+    chunks.claim(turns.take(job.pk, 0, turn.seq, worker.holder), worker.holder)
+
+
+def rescue_in_another_session() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+        rescue.rescue()
+    finally:
+        connections.close_all()
+
+
+def test_a_row_that_stays_locked_keeps_only_its_own_job_from_being_rescued(owner, stranger, worker, other):
+    jobs = [services.submit(user=user, operation="note", items=["a"]) for user in (owner, stranger)]
+    for job in jobs:
+        hold(job, worker)
+    worker.die()
+    first, second = rescue._holding(rescue.holds.held_by_dead())
+    with transaction.atomic():
+        Chunk.objects.select_for_update().get(job=first)  # as a worker frozen before its COMMIT keeps it
+        thread = threading.Thread(target=rescue_in_another_session)
+        thread.start()
+        thread.join()
+    assert Turn.objects.get(job=first).holder_id == worker.cluster.pk
+    assert Turn.objects.get(job=second).holder_id is None
+    assert other.rescue() == 1
+
+
+def test_a_job_that_is_pausing_gets_no_turn_sent_again(owner, worker, other, settings):
+    settings.BULKOPS = {"turn_grace_seconds": 0, "chunk_items": 1}
+    job = services.submit(user=owner, operation="note", items=["a", "b", "c"], parallelism=2)
+    hold(job, worker)
+    services.pause(job=job, actor=owner)
+    dispatch.withdraw(list(OrmQ.objects.values_list("pk", flat=True)))
+    assert other.rescue() == 0
+    assert not OrmQ.objects.exists()

@@ -140,11 +140,15 @@ class Leader:
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""
         logger.info("cluster=%s event=stopping", self.cluster.name)
-        for child in self.processes.values():
-            child.terminate()
-        while any(child.is_alive() for child in self.processes.values()):
+        told_at = 0.0
+        while living := [child for child in self.processes.values() if child.is_alive()]:
+            # Told again each second: a worker that has just been forked does not listen yet.
+            if time.monotonic() - told_at >= 1:
+                for child in living:
+                    child.terminate()
+                told_at = time.monotonic()
             if self._signals > 1:
-                for child in self.processes.values():
+                for child in living:
                     child.kill()
             self._round_if_due()
             time.sleep(LOOK_SECONDS)

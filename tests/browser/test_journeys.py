@@ -222,7 +222,7 @@ def test_everything_works_without_javascript(
     tab_without_script: Page, cluster: Any, accounts: Callable[[int], None]
 ) -> None:
     page = tab_without_script
-    accounts(200)
+    accounts(300)
     page.goto("/operations/rows/")
     page.get_by_label("Paste the items").fill("number\n1\n2\n3")
     page.get_by_role("button", name="Preview").click()
@@ -236,7 +236,11 @@ def test_everything_works_without_javascript(
     # Between two looks the page loads itself again.
     expect(page.get_by_role("heading", name="Running", exact=True)).to_be_visible()
     page.get_by_text("Cancel …").click()
+    page.get_by_role("link", name="Hold it").click()
+    page.get_by_text("Cancel …").click()
     page.get_by_label("Reason").fill("seen enough")
+    page.wait_for_timeout(2_500)  # longer than the page stays otherwise
+    expect(page.get_by_label("Reason")).to_have_value("seen enough")
     page.get_by_role("button", name="Cancel this job").click()
     expect(page.get_by_role("heading", name="Cancelled", exact=True)).to_be_visible()
     assert Job.objects.get(operation="deposit").state == JobState.CANCELLED

@@ -50,7 +50,6 @@ class Leader:
         self.queues = queues
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
         self.processes: dict[int, ForkProcess] = {}
-        self.lost: list[int] = []
         self._numbers = 0
         self._signals = 0
         self._next_round = 0.0
@@ -90,7 +89,6 @@ class Leader:
             if child.is_alive():
                 continue
             del self.processes[number]
-            self.lost.append(number)
             self._next_round = 0.0
             if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
                 self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
@@ -108,7 +106,12 @@ class Leader:
             name=f"worker-{self._numbers}",
             daemon=True,
         )
-        child.start()
+        # A signal that came while the child still had this process's handlers would be lost on it: let it wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, process.STOP_SIGNALS)
+        try:
+            child.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, process.STOP_SIGNALS)
         self._spawned_at = time.monotonic()
         self.processes[self._numbers] = child
         logger.info("cluster=%s worker=%s event=worker_started pid=%s", self.cluster.name, self._numbers, child.pid)
@@ -122,8 +125,8 @@ class Leader:
             self._renew()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
-            self.lost = [number for number in self.lost if not rescue.release_worker(self.cluster, number)]
-            rescue.rescue()
+            rescue.release_gone(self.cluster, living=list(self.processes))
+            rescue.rescue(ends_at=time.monotonic() + conf().cluster_renew_seconds)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
             connection.close()
@@ -146,10 +149,8 @@ class Leader:
                     child.kill()
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
-        self.lost += list(self.processes)
         try:
-            for number in self.lost:
-                rescue.release_worker(self.cluster, number)
+            rescue.release_gone(self.cluster, living=[])
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from uuid import UUID
 
 import pytest
 from django_q.models import OrmQ
 
 from bulkops import services
-from bulkops.clock import from_now
 from bulkops.engine import chunks, turns
 from bulkops.exceptions import ActiveJobExists, NotAllowedNow
-from bulkops.models import Chunk, Cluster, Job, Outcome, Turn
+from bulkops.models import Chunk, Job, Outcome, Turn
 from bulkops.states import ENDED, JobState, OutcomeState
 from bulkops.verify import verify
 from tests.sample.models import Effect
@@ -64,12 +64,12 @@ class Walk:
                 return
 
     def take_and_die(self) -> None:
-        """A worker takes a turn, perhaps a chunk, perhaps goes through an item's work, and is gone."""
+        """A worker takes a turn, perhaps a chunk, perhaps sees a control come, and is gone."""
         worker = self.workers.pop(self.random.randrange(2))
         task = worker._inbox._claim()
         if task is not None and self.random.random() < 0.8:
             job_id, number, seq = task["args"]
-            taken = turns.take(services.Job.objects.get(pk=job_id).pk, number, seq, worker.holder)
+            taken = turns.take(UUID(job_id), number, seq, worker.holder)
             if taken is not None and self.random.random() < 0.7:
                 chunks.claim(taken, worker.holder)
         if self.random.random() < 0.5:
@@ -149,11 +149,5 @@ def test_whatever_happens_nothing_is_lost_doubled_or_stuck(owner, stranger, sett
         assert_all_is_well()
     walk.drain()
     assert_all_is_well()
-    assert (
-        not OrmQ.objects.filter(lock__lte=from_now(0)).exclude(pk__in=[]).exists()
-        or walk.workers[0].drain() is not None
-    )
-    assert Cluster.objects.count() >= 2
-    ended = Job.objects.exclude(state=JobState.CANCELLED)
-    for job in ended:
+    for job in Job.objects.exclude(state=JobState.CANCELLED):
         assert Outcome.objects.filter(job=job).count() == job.total

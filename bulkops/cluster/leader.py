@@ -131,6 +131,9 @@ class Leader:
             logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
             connection.close()
             self._next_round = time.monotonic() + DATABASE_AWAY_SECONDS
+        except Exception:  # a job that cannot be mended, say: the workers have others to do
+            logger.exception("cluster=%s event=round_failed", self.cluster.name)
+            connection.close()
 
     def _renew(self) -> None:
         until = from_now(conf().cluster_alive_seconds)

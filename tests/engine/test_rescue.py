@@ -9,6 +9,7 @@ from django.db import connection, connections, transaction
 from django_q.models import OrmQ
 
 from bulkops import dispatch, services
+from bulkops.cluster.leader import Leader
 from bulkops.engine import chunks, rescue, turns
 from bulkops.models import Chunk, Turn
 from tests.worker import InProcessWorker
@@ -92,3 +93,11 @@ def test_a_round_leaves_off_in_time_and_the_next_one_goes_on(owner, stranger, wo
     OrmQ.objects.all().delete()
     assert rescue.rescue(ends_at=0) == 0
     assert rescue.rescue() == 2
+
+
+def test_a_round_that_fails_ends_no_leader(worker, monkeypatch):
+    leader = Leader(workers=1, queues=["default"])
+    leader._register()
+    monkeypatch.setattr(rescue, "rescue", lambda **_: 1 / 0)
+    leader._round_if_due()
+    assert leader._next_round > 0

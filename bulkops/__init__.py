@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkops.exceptions import ActiveJobExists, BulkopsError, InDoubt, InvalidItems, InvalidParams, NotPermitted
+from bulkops.exceptions import (
+    ActiveJobExists,
+    BulkopsError,
+    IdempotencyKeyReused,
+    InDoubt,
+    InvalidItems,
+    InvalidParams,
+    InvalidSubmission,
+    NotAllowedNow,
+    NotPermitted,
+    SubmissionBusy,
+    UnknownOperation,
+)
 from bulkops.operation import Context, Operation
 from bulkops.registry import register
 
@@ -19,11 +31,16 @@ __all__ = [
     "ActiveJobExists",
     "BulkopsError",
     "Context",
+    "IdempotencyKeyReused",
     "InDoubt",
     "InvalidItems",
     "InvalidParams",
+    "InvalidSubmission",
+    "NotAllowedNow",
     "NotPermitted",
     "Operation",
+    "SubmissionBusy",
+    "UnknownOperation",
     "accepted",
     "register",
     "submit",

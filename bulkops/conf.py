@@ -36,8 +36,6 @@ class Conf:
     """How long a due turn whose message is gone may wait before it is sent again."""
     no_worker_seconds: float = 60.0
     """With no cluster alive for this long, page and API refuse new jobs."""
-    workers: int = 2
-    """Worker processes of one cluster, unless `qcluster --workers` says otherwise."""
     listen_fallback_seconds: float = 1.0
     """A worker looks into the queue this often even when no notification came."""
 

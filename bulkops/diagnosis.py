@@ -208,15 +208,14 @@ def _explain(diagnosis: Diagnosis) -> None:
     """Faults and remarks, from what was found."""
     alive = [cluster for cluster in diagnosis.clusters if cluster.alive]
     if not alive:
-        waiting = f"; {sum(diagnosis.jobs.values())} jobs wait" if diagnosis.jobs else ""
-        diagnosis.faults.append(f"No worker is running{waiting}. Start one: manage.py qcluster")
+        diagnosis.faults.append("No worker is running. Start one: manage.py qcluster")
     else:
         for name in sorted({queue.name for queue in diagnosis.queues if not queue.served}):
             diagnosis.faults.append(
                 f"No worker serves the queue “{name}”. Start one: manage.py qcluster --queues {name}"
             )
     if alive and diagnosis.stalled:
-        diagnosis.faults.append(f"{len(diagnosis.stalled)} jobs should move and do not; see below for each.")
+        diagnosis.faults.append(f"Jobs that should move and do not: {len(diagnosis.stalled)}; see below for each.")
     workers, busy = sum(one.workers for one in alive), sum(one.busy for one in alive)
     if alive and busy >= workers and diagnosis.depth:
         diagnosis.remarks.append(
@@ -225,7 +224,7 @@ def _explain(diagnosis: Diagnosis) -> None:
         )
     if diagnosis.jobs.get(JobState.PAUSED):
         diagnosis.remarks.append(
-            f"{diagnosis.jobs[JobState.PAUSED]} jobs are paused; they go on when somebody resumes them."
+            f"Paused jobs: {diagnosis.jobs[JobState.PAUSED]}; they go on when somebody resumes them."
         )
     if not diagnosis.jobs:
         diagnosis.remarks.append("No job is active.")

@@ -163,8 +163,12 @@ class Chunk(models.Model):
                 ),
             ),
         )
-        # `finished` changes once in a chunk's life; an index over the cursor would cost every item its HOT update.
-        indexes = (models.Index(fields=["job", "number"], name="bulkops_chunk_open", condition=Q(finished=False)),)
+        # `finished` and `holder` change once in a while; an index over the cursor would cost every item its HOT update.
+        indexes = (
+            models.Index(fields=["job", "number"], name="bulkops_chunk_open", condition=Q(finished=False)),
+            # Rescue asks every two seconds what dead clusters hold.
+            models.Index(fields=["holder"], name="bulkops_chunk_held", condition=Q(holder__isnull=False)),
+        )
 
     def __str__(self) -> str:
         return f"chunk {self.number} of {self.job_id}"

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+def pytest_configure() -> None:
+    """Empty the database between tests quickly."""
+    from tests import flushing
+
+    flushing.install()
+
+
 def pytest_unconfigure() -> None:
     """Stop the embedded PostgreSQL, unless somebody else uses it."""
     from project.embedded import stop_if_unused
@@ -118,8 +125,10 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     }
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests are skipped where there is no browser, except in CI, where that is a failure."""
+    """Fast tests first. Browser tests are skipped where there is no browser, except in CI, where that is a failure."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     if CHROMIUM or os.environ.get("CI"):
         return
     skip = pytest.mark.skip(reason="no chromium: apt-get install chromium")

@@ -14,6 +14,7 @@ from bulkops.states import JobState
 pytestmark = pytest.mark.django_db
 
 JOBS = "/admin/bulkops/job/"
+CLUSTERS = "/admin/bulkops/cluster/"
 
 
 @pytest.fixture
@@ -107,6 +108,13 @@ def test_filters_narrow_the_list(operator, admin_of, job, query):
     response = admin_of(operator).get(JOBS, query)
     assert response.status_code == 200
     assert "1 job" in response.content.decode()
+
+
+@pytest.mark.parametrize("address", [f"{JOBS}?state__exact=%00", f"{JOBS}?name=%00", CLUSTERS + "?name=a%00b"])
+def test_a_nul_in_a_filter_is_left_out(operator, admin_of, job, address):
+    response = admin_of(operator).get(address)
+    assert response.status_code == 302
+    assert response["Location"].endswith("?e=1")
 
 
 def test_a_job_is_shown_with_its_trail_and_without_its_secrets(operator, admin_of, person):

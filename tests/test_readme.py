@@ -134,6 +134,19 @@ def test_diagram_draws_every_move():
     assert drawn == {(start.value, end.value) for start, end in TRANSITIONS}
 
 
+def test_words_of_stuck_jobs_are_those_that_are_shown():
+    code = " ".join(file.read_text() for file in (ROOT / "bulkops").rglob("*.py"))
+    signs = [sign for sign, *_ in rows(section("My job is stuck"), "what you see")]
+    shown = [
+        words for sign in signs for pair in re.findall(r"\*([^*]+)\*|`([A-Z][^`]+)`", sign) for words in pair if words
+    ]
+    assert shown
+    for words in shown:
+        # The longest part that is the same for every job: no figures, no names.
+        fixed = max(re.split(r"\d+ ?|jobs? ?|“.*?”|[.:;…] ?", words), key=len).strip()
+        assert fixed in code, words
+
+
 def test_an_items_outcomes_are_those_of_the_glossary():
     (meaning,) = (text for word, text in rows(section("Words"), "word") if word == "outcome")
     assert set(re.findall(r"`(\w+)`", meaning)) == set(OutcomeState.values)

@@ -12,11 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from django.core.checks import Error
 from django.core.management import get_commands
 from django.db import connection
-
-from project import checks
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVER = "postgres://someone:hidden-word@127.0.0.1:1/somewhere"
@@ -160,14 +157,6 @@ def test_the_worker_command_is_our_own_and_not_django_q2s():
 def test_psycopg2_is_the_driver(django_db_blocker):
     assert find_spec("psycopg") is None
     assert connection.Database.__name__ == "psycopg2"
-    assert checks.psycopg2_is_the_driver(None) == []
-
-
-def test_psycopg_3_is_refused_by_a_check(monkeypatch):
-    monkeypatch.setattr(checks, "find_spec", lambda name: name)
-    [found] = checks.psycopg2_is_the_driver(None)
-    assert isinstance(found, Error)
-    assert "psycopg 3 is installed" in found.msg
 
 
 def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere(client, settings):

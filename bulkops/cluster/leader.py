@@ -60,6 +60,8 @@ class Leader:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         self._register()
+        if self.cluster.pk is None:
+            return 0  # asked to stop before the database ever answered
         logger.info(
             "cluster=%s event=started workers=%s queues=%s", self.cluster.name, self.wanted, ",".join(self.queues)
         )
@@ -106,12 +108,7 @@ class Leader:
             name=f"worker-{self._numbers}",
             daemon=True,
         )
-        # A signal that came while the child still had this process's handlers would be lost on it: let it wait.
-        signal.pthread_sigmask(signal.SIG_BLOCK, process.STOP_SIGNALS)
-        try:
-            child.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, process.STOP_SIGNALS)
+        child.start()
         self._spawned_at = time.monotonic()
         self.processes[self._numbers] = child
         logger.info("cluster=%s worker=%s event=worker_started pid=%s", self.cluster.name, self._numbers, child.pid)
@@ -144,11 +141,15 @@ class Leader:
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""
         logger.info("cluster=%s event=stopping", self.cluster.name)
-        for child in self.processes.values():
-            child.terminate()
-        while any(child.is_alive() for child in self.processes.values()):
+        told_at = 0.0
+        while living := [child for child in self.processes.values() if child.is_alive()]:
+            # Told again each second: a worker that has just been forked does not listen yet.
+            if time.monotonic() - told_at >= 1:
+                for child in living:
+                    child.terminate()
+                told_at = time.monotonic()
             if self._signals > 1:
-                for child in self.processes.values():
+                for child in living:
                     child.kill()
             self._round_if_due()
             time.sleep(LOOK_SECONDS)

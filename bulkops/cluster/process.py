@@ -16,7 +16,6 @@ from bulkops.engine import holder
 if TYPE_CHECKING:
     from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 _draining = False
@@ -43,8 +42,7 @@ def die_with(parent: int) -> None:
 def work(cluster_id: int, number: int, queues: list[str], leader: int) -> None:
     """The body of a worker process: django-q2's `worker()` on our queues, until asked to stop."""
     die_with(leader)
-    for number in STOP_SIGNALS:
-        signal.signal(number, _drain)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the leader blocked them before it forked
+    signal.signal(signal.SIGTERM, _drain)
+    signal.signal(signal.SIGINT, _drain)
     holder.become(holder.Holder(cluster_id, number, draining=_is_draining))
     worker(Inbox(dispatch.queue_keys(queues), _is_draining), Outbox(), Timer(), -1)

@@ -138,6 +138,7 @@ def fail(taken: Taken, message: str, code: str) -> None:
         job = transitions.lock_job(taken.job_id)
         if job is None or turns.lock_own(job, taken) is None:
             return
+        holds.ask_to_stop(job)  # other workers may have items of it in hand
         holds.withdraw_turns(job)
         job.turns.update(holder=None, worker=None, due=None)
         error = storable.text(message, conf().message_chars)

@@ -19,7 +19,7 @@ from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
 from bulkops.engine.faults import sqlstate
-from bulkops.models import Chunk, Job, Turn
+from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from bulkops.models import Cluster
-
 logger = logging.getLogger("bulkops.engine")
 
+FORGET_SECONDS = 24 * 3600
 LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -41,6 +40,7 @@ def rescue(ends_at: float = math.inf) -> int:
     Leaves off at `ends_at`, by the monotonic clock, so that a leader with very many to mend still renews its row.
     """
     moved = release_dead()
+    forget_long_dead()
     for job_id in list(_with_lost_turns().union(_unsettled(), all=True)):
         if time.monotonic() >= ends_at:
             break
@@ -64,6 +64,11 @@ def _unless_locked(job_id: UUID) -> Iterator[None]:
 def release_dead() -> int:
     """Take back what clusters hold whose leader has not been heard of in time."""
     return _release(holds.held_by_dead())
+
+
+def forget_long_dead() -> None:
+    """Delete the rows of clusters that died long ago; until then an operator may want to see them."""
+    Cluster.objects.filter(alive_until__lt=from_now(-FORGET_SECONDS)).delete()
 
 
 def release_gone(cluster: Cluster, living: list[int]) -> int:

@@ -202,6 +202,10 @@ class Migration(migrations.Migration):
             model_name='turn',
             index=models.Index(condition=models.Q(('holder__isnull', False)), fields=['holder'], name='bulkops_turn_held'),
         ),
+        migrations.AddIndex(
+            model_name='chunk',
+            index=models.Index(condition=models.Q(('holder__isnull', False)), fields=['holder'], name='bulkops_chunk_held'),
+        ),
         migrations.AddConstraint(
             model_name='turn',
             constraint=models.UniqueConstraint(fields=('job', 'number'), name='bulkops_turn_once'),

@@ -34,5 +34,6 @@ def job_of_key(user: Any, key: str) -> Job | None:
 
 
 def newest_jobs(user: Any) -> list[Job]:
-    """The user's own latest jobs."""
-    return list(Job.objects.select_related("owner").filter(owner=user)[:HISTORY])
+    """The user's own latest jobs, but for the active one, which has a card of its own."""
+    mine = Job.objects.select_related("owner").filter(owner=user).exclude(slot=transitions.user_slot(user))
+    return list(mine[:HISTORY])

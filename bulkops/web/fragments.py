@@ -1,15 +1,16 @@
 """The parts of a page that htmx asks for again: each is rendered alone here and included by a page.
 
 A fragment whose content is still what its address says it shows is answered with 204, which htmx does not swap: the
-keyboard's focus and half-typed text stay. Only the card is replaced each time; of what can have the focus it holds no
-more than a link.
+keyboard's focus and half-typed text stay. Only the card is replaced each time; it holds nothing that can be pressed or
+that somebody would copy.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from bulkops.conf import conf
+from bulkops.outage import is_away
 from bulkops.web import cards, fetch, starting
 from bulkops.web.details import Details
 from bulkops.web.guards import database_may_be_away, person_required
@@ -42,7 +44,9 @@ def progress(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The live card."""
     try:
         return _card(request, pk)
-    except (OperationalError, InterfaceError):
+    except Error as error:
+        if not is_away(error):
+            raise
         # 200, because htmx swaps nothing else; and with a trigger, because the database will be back.
         poll = conf().poll_seconds
         context = {
@@ -127,4 +131,18 @@ def now_context(request: HttpRequest, job: Job | None) -> dict[str, Any]:
 @person_required
 def history(request: HttpRequest) -> HttpResponse:
     """The first page's list of one's own jobs."""
-    return render(request, "bulkops/_history.html", {"history": cards.of_many(fetch.newest_jobs(request.user))})
+    context = history_context(request)
+    if context["history_seen"] == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_history.html", context)
+
+
+def history_context(request: HttpRequest) -> dict[str, Any]:
+    """What the first page and its fragment show of one's past jobs; it is new when a job is, or its state."""
+    jobs = fetch.newest_jobs(request.user)
+    told = "".join(f"{job.pk}{job.state}" for job in jobs)
+    return {
+        "history": cards.of_many(jobs),
+        "history_seen": f"{zlib.crc32(told.encode()):08x}",
+        "idle_poll": cards.interval(conf().poll_paused_seconds),
+    }

@@ -8,10 +8,13 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 from django.shortcuts import render, resolve_url
 from django.utils.http import urlencode
 from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from bulkops.outage import is_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +36,7 @@ def person_required(view: View) -> View:
             return view(request, *args, **kwargs)
         if not is_htmx(request):
             return redirect_to_login(_page_of(request))
-        back_to = request.htmx.current_url_abs_path or "/"  # type: ignore[attr-defined]
-        return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': back_to})}")
+        return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': _tab_of(request)})}")
 
     return guarded
 
@@ -43,13 +45,24 @@ def _page_of(request: HttpRequest) -> str:
     """Where to come back to: a button's own address cannot be opened, the page it was pressed on can."""
     if request.method in {"GET", "HEAD"}:
         return request.get_full_path()
-    came_from = urlsplit(request.headers.get("Referer", ""))
+    try:
+        came_from = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:  # no address at all, such as http://[
+        return "/"
     return came_from.path if came_from.netloc == request.get_host() and came_from.path else "/"
 
 
+def _tab_of(request: HttpRequest) -> str:
+    """The page that is open in the tab whose fragment htmx asked for."""
+    try:
+        return HtmxDetails(request).current_url_abs_path or "/"
+    except ValueError:  # as above
+        return "/"
+
+
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx asks; False too where a host project has not installed its middleware."""
-    return bool(getattr(request, "htmx", False))
+    """Whether htmx asks; known without its middleware, which a host project may lack."""
+    return bool(HtmxDetails(request))
 
 
 def database_may_be_away(view: View) -> View:
@@ -59,7 +72,9 @@ def database_may_be_away(view: View) -> View:
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
-        except (OperationalError, InterfaceError):
+        except Error as error:
+            if not is_away(error):
+                raise
             # Asks neither session nor user, which lie in the same database.
             return render(request, "bulkops/database_away.html", status=503)
 

@@ -16,7 +16,7 @@ from bulkops.exceptions import UnknownOperation
 from bulkops.states import OutcomeState
 from bulkops.web import cards, fetch, items, responses
 from bulkops.web.details import Details
-from bulkops.web.fragments import now_context
+from bulkops.web.fragments import history_context, now_context
 from bulkops.web.guards import database_may_be_away, person_required
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _home(request: HttpRequest, *, status_code: int = 200, **more: Any) -> HttpR
     context = {
         "operations": [one for one in registry.every() if permissions.may_submit(request.user, one)],
         **now_context(request, fetch.active_job(request.user)),
-        "history": cards.of_many(fetch.newest_jobs(request.user)),
+        **history_context(request),
     }
     return render(request, "bulkops/home.html", context | more, status=status_code)
 

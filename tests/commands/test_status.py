@@ -48,7 +48,7 @@ def test_all_is_well_with_a_worker_and_nothing_to_do(run, alive):
 def test_no_worker_is_wrong_and_says_what_to_do(run, job):
     ran = run("status")
     assert ran.code == 1
-    assert ran.out.startswith("WRONG: No worker is running; 1 jobs wait. Start one: manage.py qcluster\n")
+    assert ran.out.startswith("WRONG: No worker is running. Start one: manage.py qcluster\n")
     assert f"{job.pk}  note       queued  no living cluster serves its queue “default”" in ran.out
 
 
@@ -102,7 +102,7 @@ def test_a_paused_job_is_a_remark(run, alive, job, owner):
     services.pause(job=job, actor=owner)
     ran = run("status")
     assert ran.code == 0
-    assert "1 jobs are paused; they go on when somebody resumes them." in ran.out
+    assert "Paused jobs: 1; they go on when somebody resumes them." in ran.out
 
 
 def test_the_last_errors_are_told(run, alive, job):

@@ -9,10 +9,11 @@ from django.db import connection, connections, transaction
 from django_q.models import OrmQ
 
 from bulkops import dispatch, services, transitions
+from bulkops.clock import from_now
 from bulkops.engine import chunks, finishing, runner, turns
 from bulkops.engine.statements import ItemStatements, Result, Retry
 from bulkops.exceptions import FenceLost
-from bulkops.models import Chunk, Event, Job, Outcome, Turn
+from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Turn
 from bulkops.states import EventKind, JobState, OutcomeState
 from tests.sample.models import Effect
 from tests.sample.operations import Ending, Note, NoteOutside
@@ -268,6 +269,24 @@ def test_cancel_takes_back_from_a_dead_holder_and_settles_at_once(owner, worker)
     chunks.claim(take(job, 0, worker), worker.holder)
     worker.die()
     assert services.cancel(job=job, actor=owner).state == JobState.CANCELLED
+
+
+def test_rows_of_clusters_that_died_a_day_ago_are_forgotten(worker, other):
+    Cluster.objects.filter(pk=worker.cluster.pk).update(alive_until=from_now(-25 * 3600))
+    other.rescue()
+    assert list(Cluster.objects.values_list("pk", flat=True)) == [other.cluster.pk]
+
+
+def test_a_failed_job_stops_its_other_workers(owner, worker, other, settings):
+    settings.BULKOPS = {"chunk_items": 1}
+    job = services.submit(user=owner, operation="note", items=["a", "b", "c"], parallelism=2)
+    claim = chunks.claim(take(job, 0, worker), worker.holder)
+    finishing.fail(take(job, 1, other), "the other worker cannot go on", "error")
+    statements = ItemStatements()
+    statements.prepare()
+    assert statements.advance(claim, 0, 1, Result(state=OutcomeState.SUCCEEDED)) is True
+    job.refresh_from_db()
+    assert job.state == JobState.FAILED
 
 
 def test_a_locked_job_is_skipped_by_rescue_and_mended_in_the_next_round(owner, worker, other):

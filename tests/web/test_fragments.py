@@ -156,6 +156,13 @@ def test_the_first_page_takes_up_a_job_started_elsewhere(as_owner: Client, job: 
     assert as_owner.get(f"/now/?seen={job.pk}").status_code == 204
 
 
+def test_history_comes_again_only_when_it_is_new(as_owner: Client, job: Job, owner: Any) -> None:
+    seen = as_owner.get("/history/").context["history_seen"]
+    assert as_owner.get(f"/history/?seen={seen}").status_code == 204
+    services.cancel(job=job, actor=owner)
+    assert "Autumn" in as_owner.get(f"/history/?seen={seen}").content.decode()
+
+
 def test_history_shows_bars(as_owner: Client, put: Callable[..., Job]) -> None:
     put(JobState.COMPLETED_WITH_ERRORS, succeeded=3, failed=1)
     shown = as_owner.get("/history/").content.decode()

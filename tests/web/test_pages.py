@@ -45,6 +45,14 @@ def test_a_logged_out_poll_takes_the_tab_to_the_login_instead_of_the_card(client
     assert response.content == b""
 
 
+def test_where_somebody_came_from_may_be_no_address(client: Client, job: Job) -> None:
+    url = job.get_absolute_url()
+    polled = client.get(f"{url}progress/", headers={"HX-Request": "true", "HX-Current-URL": "http://[::1"})
+    assert polled["HX-Redirect"] == "/accounts/login/?next=%2F"
+    pressed = client.post(f"{url}cancel/", headers={"Referer": "http://[::1"})
+    assert pressed["Location"] == "/accounts/login/?next=/"
+
+
 def test_the_login_page_logs_in(client: Client, owner: Any) -> None:
     assert client.get("/accounts/login/").status_code == 200
     wrong = client.post("/accounts/login/", {"username": "owner", "password": "no"})

@@ -10,7 +10,7 @@ from django_q.models import OrmQ
 
 from bulkops import dispatch, services, transitions
 from bulkops.clock import from_now
-from bulkops.engine import chunks, finishing, runner, turns
+from bulkops.engine import chunks, finishing, rescue, runner, turns
 from bulkops.engine.statements import ItemStatements, Result, Retry
 from bulkops.exceptions import FenceLost
 from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Turn
@@ -350,3 +350,16 @@ def test_a_message_that_another_session_locks_is_passed_over(owner, stranger, wo
     with transaction.atomic():
         OrmQ.objects.select_for_update().get(pk=first.pk)
         assert in_another_session(worker._inbox._claim)["ack_id"] == second.pk
+
+
+def test_who_lost_its_turn_claims_nothing_and_frees_nothing_of_the_next_holder(owner, worker, other):
+    job = services.submit(user=owner, operation="note", items=["a"])
+    lost = take(job, 0, worker)
+    claim = chunks.claim(lost, worker.holder)
+    rescue.release_gone(worker.cluster, living=[])  # the process is gone; its cluster lives
+    assert chunks.claim(lost, worker.holder) is None
+    chunks.claim(take(job, 0, other), other.holder)
+    with transaction.atomic():
+        transitions.lock_job(job.pk)
+        chunks.release(claim)
+    assert Chunk.objects.get(job=job).holder_id == other.cluster.pk

@@ -22,6 +22,7 @@ from bulkops.cluster import process
 from bulkops.conf import conf
 from bulkops.engine import rescue
 from bulkops.models import Cluster
+from bulkops.outage import Outage
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
@@ -49,6 +50,7 @@ class Leader:
         self.wanted = workers
         self.queues = queues
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
+        self._outage = Outage(logger, f"cluster={self.cluster.name}")
         self.processes: dict[int, ForkProcess] = {}
         self._numbers = 0
         self._signals = 0
@@ -80,9 +82,10 @@ class Leader:
             try:
                 self.cluster.alive_until = from_now(conf().cluster_alive_seconds)
                 self.cluster.save(force_insert=True)
+                self._outage.over()
                 return
             except (DatabaseError, InterfaceError) as error:
-                logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+                self._outage.met(error)
                 connection.close()
                 time.sleep(DATABASE_AWAY_SECONDS)
 
@@ -124,8 +127,9 @@ class Leader:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
             rescue.release_gone(self.cluster, living=list(self.processes))
             rescue.rescue(ends_at=time.monotonic() + conf().cluster_renew_seconds)
+            self._outage.over()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+            self._outage.met(error)
             connection.close()
             self._next_round = time.monotonic() + DATABASE_AWAY_SECONDS
         except Exception:  # a job that cannot be mended, say: the workers have others to do
@@ -157,5 +161,5 @@ class Leader:
             rescue.release_gone(self.cluster, living=[])
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+            self._outage.met(error)
         logger.info("cluster=%s event=stopped", self.cluster.name)

@@ -52,7 +52,6 @@ class Leader:
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
         self._outage = Outage(logger, f"cluster={self.cluster.name}")
         self.processes: dict[int, ForkProcess] = {}
-        self.lost: list[int] = []
         self._numbers = 0
         self._signals = 0
         self._next_round = 0.0
@@ -95,7 +94,6 @@ class Leader:
             if child.is_alive():
                 continue
             del self.processes[number]
-            self.lost.append(number)
             self._next_round = 0.0
             if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
                 self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
@@ -127,13 +125,16 @@ class Leader:
             self._renew()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
-            self.lost = [number for number in self.lost if not rescue.release_worker(self.cluster, number)]
-            rescue.rescue()
+            rescue.release_gone(self.cluster, living=list(self.processes))
+            rescue.rescue(ends_at=time.monotonic() + conf().cluster_renew_seconds)
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)
             connection.close()
             self._next_round = time.monotonic() + DATABASE_AWAY_SECONDS
+        except Exception:  # a job that cannot be mended, say: the workers have others to do
+            logger.exception("cluster=%s event=round_failed", self.cluster.name)
+            connection.close()
 
     def _renew(self) -> None:
         until = from_now(conf().cluster_alive_seconds)
@@ -156,10 +157,8 @@ class Leader:
                     child.kill()
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
-        self.lost += list(self.processes)
         try:
-            for number in self.lost:
-                rescue.release_worker(self.cluster, number)
+            rescue.release_gone(self.cluster, living=[])
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from bulkops import Operation, register, registry, services
+from bulkops.engine import entry
 from bulkops.engine.items import DatabaseAway
 from bulkops.engine.statements import ItemStatements
 from bulkops.models import Outcome
@@ -152,3 +153,16 @@ def test_a_connection_that_the_operation_closes_itself_is_its_own_failure(owner,
     job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
     worker.finish(job)
     assert [state for state, _ in outcomes(job)] == ["succeeded", "failed", "succeeded"]
+
+
+def test_a_lost_connection_ends_the_worker_with_one_line(monkeypatch, caplog):
+    def lost(*_):
+        raise DatabaseAway
+
+    monkeypatch.setattr(entry.runner, "run_slice", lost)
+    monkeypatch.setattr(entry.holder, "current", lambda: None)
+    with pytest.raises(SystemExit):
+        entry.run_slice("1b4e28ba-2fa1-4d2b-883f-0016d3cca427", 0, 1)
+    (record,) = caplog.records
+    assert "event=slice_left database_away" in record.getMessage()
+    assert record.exc_info is None

@@ -12,6 +12,8 @@ import os
 import signal
 import socket
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
@@ -19,13 +21,16 @@ from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
 from bulkops.cluster import process
+from bulkops.cluster.slots import Slots
 from bulkops.conf import conf
-from bulkops.engine import rescue
+from bulkops.engine import casualties, rescue, sessions
 from bulkops.models import Cluster
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
     from types import FrameType
+
+    from bulkops.engine.hand import InHand
 
 logger = logging.getLogger("bulkops.cluster")
 
@@ -33,6 +38,8 @@ LOOK_SECONDS = 0.1
 DATABASE_AWAY_SECONDS = 0.5
 QUICK_DEATH_SECONDS = 1.0
 """A worker that dies within this time is not replaced at once: whatever kills it may kill the next one too."""
+FROZEN_SECONDS = 5.0
+"""A worker that stays stopped (SIGSTOP, a debugger) for so long is killed: what it holds waits for nobody."""
 ROUND_LOCK_TIMEOUT = "1s"
 """A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
 
@@ -40,6 +47,15 @@ ROUND_LOCK_TIMEOUT = "1s"
 def configured_workers() -> int:
     """How many worker processes `Q_CLUSTER` asks for."""
     return QueueConf.WORKERS
+
+
+@dataclass
+class Lost:
+    """A worker whose process is gone, and what it had in hand if that is to blame."""
+
+    number: int
+    in_hand: InHand | None
+    timed_out: bool
 
 
 class Leader:
@@ -50,7 +66,11 @@ class Leader:
         self.queues = queues
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
         self.processes: dict[int, ForkProcess] = {}
-        self.lost: list[int] = []
+        self.slots = Slots(workers)
+        self.lost: list[Lost] = []
+        self._timed_out: set[int] = set()
+        self._excused: set[int] = set()
+        self._frozen_since: dict[int, float] = {}
         self._numbers = 0
         self._signals = 0
         self._next_round = 0.0
@@ -90,23 +110,50 @@ class Leader:
     def _look_after_workers(self) -> None:
         for number, child in list(self.processes.items()):
             if child.is_alive():
-                continue
-            del self.processes[number]
-            self.lost.append(number)
-            self._next_round = 0.0
-            if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
-                self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
-            log = logger.info if child.exitcode == 0 else logger.warning
-            log("cluster=%s worker=%s event=worker_ended status=%s", self.cluster.name, number, child.exitcode)
-        while len(self.processes) < self.wanted and time.monotonic() >= self._next_spawn:
+                self._watch(number, child)
+            else:
+                self._bury(number, child)
+        while not self._signals and len(self.processes) < self.wanted and time.monotonic() >= self._next_spawn:
             self._spawn()
+
+    def _watch(self, number: int, child: ForkProcess) -> None:
+        """Kill a worker whose item overstays its time, and one that somebody has frozen, who is not to blame."""
+        seen = self.slots.of(number).read()
+        if seen is not None and seen.overdue:
+            self._timed_out.add(number)
+        elif not self._stays_frozen(number, child):
+            return
+        elif number not in self._timed_out:
+            self._excused.add(number)
+        child.kill()
+
+    def _stays_frozen(self, number: int, child: ForkProcess) -> bool:
+        if not _is_stopped(child.pid):
+            self._frozen_since.pop(number, None)
+            return False
+        return time.monotonic() - self._frozen_since.setdefault(number, time.monotonic()) > FROZEN_SECONDS
+
+    def _bury(self, number: int, child: ForkProcess) -> None:
+        """Note what a worker that is gone had in hand; the next round, which is due at once, takes it back."""
+        del self.processes[number]
+        seen = self.slots.of(number).read()
+        self.slots.give_back(number)
+        blamed = seen is not None and number not in self._excused
+        in_hand = seen.in_hand if seen is not None and blamed else None
+        self.lost.append(Lost(number, in_hand, timed_out=number in self._timed_out))
+        self._next_round = 0.0
+        if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
+            self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
+        log = logger.info if child.exitcode == 0 else logger.warning
+        log("cluster=%s worker=%s event=worker_ended status=%s", self.cluster.name, number, child.exitcode)
 
     def _spawn(self) -> None:
         connections.close_all()  # a connection shared over a fork would be used by two
         self._numbers += 1
+        slot = self.slots.take(self._numbers)
         child = multiprocessing.get_context("fork").Process(
             target=process.work,
-            args=(self.cluster.pk, self._numbers, self.queues, os.getpid()),
+            args=(self.cluster.pk, self._numbers, self.queues, os.getpid(), slot),
             name=f"worker-{self._numbers}",
             daemon=True,
         )
@@ -124,7 +171,7 @@ class Leader:
             self._renew()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
-            self.lost = [number for number in self.lost if not rescue.release_worker(self.cluster, number)]
+            self._take_back_lost()
             rescue.rescue()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
@@ -137,26 +184,43 @@ class Leader:
             self.cluster.alive_until = until
             self.cluster.save(force_insert=True)
 
+    def _take_back_lost(self) -> None:
+        for lost in list(self.lost):
+            if lost.in_hand is not None:
+                sessions.end_of_worker(self.cluster.pk, lost.number)
+                casualties.record(lost.in_hand, timed_out=lost.timed_out)
+                lost.in_hand = None
+            if rescue.release_worker(self.cluster, lost.number):
+                self.lost.remove(lost)
+
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""
         logger.info("cluster=%s event=stopping", self.cluster.name)
         told_at = 0.0
-        while living := [child for child in self.processes.values() if child.is_alive()]:
+        while self.processes:
             # Told again each second: a worker that has just been forked does not listen yet.
             if time.monotonic() - told_at >= 1:
-                for child in living:
+                for child in self.processes.values():
                     child.terminate()
                 told_at = time.monotonic()
             if self._signals > 1:
-                for child in living:
+                self._excused |= set(self.processes)
+                for child in self.processes.values():
                     child.kill()
+            self._look_after_workers()
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
-        self.lost += list(self.processes)
         try:
-            for number in self.lost:
-                rescue.release_worker(self.cluster, number)
+            self._take_back_lost()
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
         logger.info("cluster=%s event=stopped", self.cluster.name)
+
+
+def _is_stopped(pid: int | None) -> bool:
+    """Whether a signal or a debugger has stopped the process; False where /proc does not tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
+    except (OSError, IndexError):
+        return False

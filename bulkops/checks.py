@@ -121,8 +121,11 @@ def check_project(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             )
         )
     for model in apps.get_app_config("bulkops").get_models():
-        alias = router.db_for_write(model)
-        if alias != "default":
+        # Reads too: what a transaction has just locked is not seen on a replica.
+        alias = next(
+            (alias for alias in (router.db_for_write(model), router.db_for_read(model)) if alias != "default"), ""
+        )
+        if alias:
             found.append(
                 Error(
                     f"A database router sends {model.__name__} to “{alias}”; jobs, users and the queue share one.",

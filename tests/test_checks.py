@@ -93,8 +93,9 @@ def test_times_without_zones_are_refused(settings):
     assert "bulkops.E007" in found()
 
 
-def test_a_router_that_parts_the_tables_is_refused(monkeypatch):
-    monkeypatch.setattr(checks.router, "db_for_write", lambda model: "other" if model.__name__ == "Turn" else "default")
+@pytest.mark.parametrize("way", ["db_for_write", "db_for_read"])
+def test_a_router_that_parts_the_tables_is_refused(monkeypatch, way):
+    monkeypatch.setattr(checks.router, way, lambda model: "other" if model.__name__ == "Turn" else "default")
     assert "sends Turn to “other”" in found()["bulkops.E008"]
 
 

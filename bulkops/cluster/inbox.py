@@ -23,6 +23,7 @@ from django_q.signing import BadSignature, SignedPackage
 
 from bulkops import dispatch
 from bulkops.conf import conf
+from bulkops.outage import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class Inbox:
         self.keys = keys
         self.stopping = stopping
         self.leader = os.getppid()
+        self._outage = Outage(logger, f"worker={os.getpid()}")
         self._listening_on: Any = None
 
     def get(self) -> dict[str, Any] | str:
@@ -58,11 +60,12 @@ class Inbox:
             try:
                 self._listen()  # before looking, so that no wake-up falls between
                 task = self._claim()
+                self._outage.over()
                 if task is not None:
                     return task
                 self._wait()
             except (DatabaseError, InterfaceError, psycopg2.Error, OSError) as error:
-                logger.warning("event=database_away worker=%s %s", os.getpid(), type(error).__name__)
+                self._outage.met(error)
                 with contextlib.suppress(Exception):
                     connection.close()
                 time.sleep(DATABASE_AWAY_SECONDS)

@@ -7,39 +7,30 @@ Its workers die with it. A worker that dies is noticed within a moment, what it 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
-from bulkops.cluster import process
-from bulkops.cluster.slots import Slots
+from bulkops.cluster.workers import Workers
 from bulkops.conf import conf
 from bulkops.engine import casualties, rescue, sessions
 from bulkops.models import Cluster
+from bulkops.outage import Outage
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkProcess
     from types import FrameType
-
-    from bulkops.engine.hand import InHand
 
 logger = logging.getLogger("bulkops.cluster")
 
 LOOK_SECONDS = 0.1
 DATABASE_AWAY_SECONDS = 0.5
-QUICK_DEATH_SECONDS = 1.0
-"""A worker that dies within this time is not replaced at once: whatever kills it may kill the next one too."""
-FROZEN_SECONDS = 5.0
-"""A worker that stays stopped (SIGSTOP, a debugger) for so long is killed: what it holds waits for nobody."""
+ASK_AGAIN_SECONDS = 1.0
 ROUND_LOCK_TIMEOUT = "1s"
 """A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
 
@@ -49,32 +40,15 @@ def configured_workers() -> int:
     return QueueConf.WORKERS
 
 
-@dataclass
-class Lost:
-    """A worker whose process is gone, and what it had in hand if that is to blame."""
-
-    number: int
-    in_hand: InHand | None
-    timed_out: bool
-
-
 class Leader:
     """Runs in the main process of `manage.py qcluster`."""
 
     def __init__(self, *, workers: int, queues: list[str]) -> None:
-        self.wanted = workers
-        self.queues = queues
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
-        self.processes: dict[int, ForkProcess] = {}
-        self.slots = Slots(workers)
-        self.lost: list[Lost] = []
-        self._timed_out: set[int] = set()
-        self._excused: set[int] = set()
-        self._frozen_since: dict[int, float] = {}
-        self._numbers = 0
+        self._outage = Outage(logger, f"cluster={self.cluster.name}")
+        self.workers = Workers(self.cluster, workers, queues)
         self._signals = 0
         self._next_round = 0.0
-        self._spawned_at = self._next_spawn = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status."""
@@ -84,7 +58,10 @@ class Leader:
         if self.cluster.pk is None:
             return 0  # asked to stop before the database ever answered
         logger.info(
-            "cluster=%s event=started workers=%s queues=%s", self.cluster.name, self.wanted, ",".join(self.queues)
+            "cluster=%s event=started workers=%s queues=%s",
+            self.cluster.name,
+            self.workers.wanted,
+            ",".join(self.workers.queues),
         )
         while not self._signals:
             self._look_after_workers()
@@ -101,66 +78,16 @@ class Leader:
             try:
                 self.cluster.alive_until = from_now(conf().cluster_alive_seconds)
                 self.cluster.save(force_insert=True)
+                self._outage.over()
                 return
             except (DatabaseError, InterfaceError) as error:
-                logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+                self._outage.met(error)
                 connection.close()
                 time.sleep(DATABASE_AWAY_SECONDS)
 
-    def _look_after_workers(self) -> None:
-        for number, child in list(self.processes.items()):
-            if child.is_alive():
-                self._watch(number, child)
-            else:
-                self._bury(number, child)
-        while not self._signals and len(self.processes) < self.wanted and time.monotonic() >= self._next_spawn:
-            self._spawn()
-
-    def _watch(self, number: int, child: ForkProcess) -> None:
-        """Kill a worker whose item overstays its time, and one that somebody has frozen, who is not to blame."""
-        seen = self.slots.of(number).read()
-        if seen is not None and seen.overdue:
-            self._timed_out.add(number)
-        elif not self._stays_frozen(number, child):
-            return
-        elif number not in self._timed_out:
-            self._excused.add(number)
-        child.kill()
-
-    def _stays_frozen(self, number: int, child: ForkProcess) -> bool:
-        if not _is_stopped(child.pid):
-            self._frozen_since.pop(number, None)
-            return False
-        return time.monotonic() - self._frozen_since.setdefault(number, time.monotonic()) > FROZEN_SECONDS
-
-    def _bury(self, number: int, child: ForkProcess) -> None:
-        """Note what a worker that is gone had in hand; the next round, which is due at once, takes it back."""
-        del self.processes[number]
-        seen = self.slots.of(number).read()
-        self.slots.give_back(number)
-        blamed = seen is not None and number not in self._excused
-        in_hand = seen.in_hand if seen is not None and blamed else None
-        self.lost.append(Lost(number, in_hand, timed_out=number in self._timed_out))
-        self._next_round = 0.0
-        if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
-            self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
-        log = logger.info if child.exitcode == 0 else logger.warning
-        log("cluster=%s worker=%s event=worker_ended status=%s", self.cluster.name, number, child.exitcode)
-
-    def _spawn(self) -> None:
-        connections.close_all()  # a connection shared over a fork would be used by two
-        self._numbers += 1
-        slot = self.slots.take(self._numbers)
-        child = multiprocessing.get_context("fork").Process(
-            target=process.work,
-            args=(self.cluster.pk, self._numbers, self.queues, os.getpid(), slot),
-            name=f"worker-{self._numbers}",
-            daemon=True,
-        )
-        child.start()
-        self._spawned_at = time.monotonic()
-        self.processes[self._numbers] = child
-        logger.info("cluster=%s worker=%s event=worker_started pid=%s", self.cluster.name, self._numbers, child.pid)
+    def _look_after_workers(self, *, replace: bool = True) -> None:
+        if self.workers.look(replace=replace):
+            self._next_round = 0.0  # what it held is taken back at once
 
     def _round_if_due(self) -> None:
         if time.monotonic() < self._next_round:
@@ -171,12 +98,16 @@ class Leader:
             self._renew()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
-            self._take_back_lost()
-            rescue.rescue()
+            self._take_back()
+            rescue.rescue(ends_at=time.monotonic() + conf().cluster_renew_seconds)
+            self._outage.over()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+            self._outage.met(error)
             connection.close()
             self._next_round = time.monotonic() + DATABASE_AWAY_SECONDS
+        except Exception:  # a job that cannot be mended, say: the workers have others to do
+            logger.exception("cluster=%s event=round_failed", self.cluster.name)
+            connection.close()
 
     def _renew(self) -> None:
         until = from_now(conf().cluster_alive_seconds)
@@ -184,43 +115,30 @@ class Leader:
             self.cluster.alive_until = until
             self.cluster.save(force_insert=True)
 
-    def _take_back_lost(self) -> None:
-        for lost in list(self.lost):
-            if lost.in_hand is not None:
-                sessions.end_of_worker(self.cluster.pk, lost.number)
-                casualties.record(lost.in_hand, timed_out=lost.timed_out)
-                lost.in_hand = None
-            if rescue.release_worker(self.cluster, lost.number):
-                self.lost.remove(lost)
+    def _take_back(self) -> None:
+        """Record what dead workers had in hand, before what they held is taken back, which raises the fence."""
+        for dead in list(self.workers.dead):
+            sessions.end_of_worker(self.cluster.pk, dead.number)
+            if dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out):
+                self.workers.dead.remove(dead)
+        rescue.release_gone(self.cluster, living=self.workers.living)
 
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""
         logger.info("cluster=%s event=stopping", self.cluster.name)
-        told_at = 0.0
-        while self.processes:
-            # Told again each second: a worker that has just been forked does not listen yet.
-            if time.monotonic() - told_at >= 1:
-                for child in self.processes.values():
-                    child.terminate()
-                told_at = time.monotonic()
+        asked_at = 0.0
+        while self.workers.any_left:
+            if time.monotonic() - asked_at >= ASK_AGAIN_SECONDS:
+                self.workers.ask_to_stop()
+                asked_at = time.monotonic()
             if self._signals > 1:
-                self._excused |= set(self.processes)
-                for child in self.processes.values():
-                    child.kill()
-            self._look_after_workers()
+                self.workers.kill()
+            self._look_after_workers(replace=False)
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
         try:
-            self._take_back_lost()
+            self._take_back()
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("cluster=%s event=database_away %s", self.cluster.name, type(error).__name__)
+            self._outage.met(error)
         logger.info("cluster=%s event=stopped", self.cluster.name)
-
-
-def _is_stopped(pid: int | None) -> bool:
-    """Whether a signal or a debugger has stopped the process; False where /proc does not tell."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"T", "t"}
-    except (OSError, IndexError):
-        return False

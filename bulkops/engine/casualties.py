@@ -29,18 +29,20 @@ logger = logging.getLogger("bulkops.engine")
 _CALLS = {Doing.ITEM: "The item", Doing.ITEMS: "Collecting the items", Doing.FINISH: "Finishing"}
 
 
-def record(in_hand: InHand, *, timed_out: bool) -> None:
+def record(in_hand: InHand, *, timed_out: bool) -> bool:
     """Note that a worker was lost with this in hand; before what it held is taken back, since that raises the fence.
 
-    One transaction, which locks the job and then the chunk. Nothing happens where the item was committed after all or
-    somebody else has the chunk.
+    One transaction, which locks the job and then the chunk; False if somebody else has the job locked, and it is to be
+    tried again. Nothing happens where the item was committed after all or somebody else has the chunk.
     """
     statements = ItemStatements()
     statements.prepare()
     with transaction.atomic():
-        job = transitions.lock_job(in_hand.job_id)
-        if job is None or job.state not in ACTIVE:
-            return
+        job = transitions.lock_job(in_hand.job_id, skip_locked=True)
+        if job is None:
+            return not Job.objects.filter(pk=in_hand.job_id).exists()
+        if job.state not in ACTIVE:
+            return True
         most = _operation(job).max_crashes
         words, code = _words(in_hand, most, timed_out=timed_out)
         if in_hand.doing is Doing.ITEM:
@@ -54,6 +56,8 @@ def record(in_hand: InHand, *, timed_out: bool) -> None:
         in_hand.doing.name.lower(),
         in_hand.position if in_hand.doing is Doing.ITEM else "-",
     )
+
+    return True
 
 
 def _operation(job: Job) -> type[Operation] | Operation:

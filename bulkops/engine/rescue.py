@@ -7,6 +7,8 @@ harmless, so no lock elects a rescuer: a frozen one would keep it.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +35,16 @@ FORGET_SECONDS = 24 * 3600
 LOCK_NOT_AVAILABLE = "55P03"
 
 
-def rescue() -> int:
-    """One round: take back, send again, settle; return the number of jobs that were moved on. A transaction a job."""
+def rescue(ends_at: float = math.inf) -> int:
+    """One round: take back, send again, settle; return the number of jobs that were moved on. A transaction a job.
+
+    Leaves off at `ends_at`, by the monotonic clock, so that a leader with very many to mend still renews its row.
+    """
     moved = release_dead()
     forget_long_dead()
     for job_id in list(_with_lost_turns().union(_unsettled(), all=True)):
+        if time.monotonic() >= ends_at:
+            break
         with _unless_locked(job_id):
             moved += _mend(job_id)
     return moved
@@ -68,15 +75,12 @@ def forget_long_dead() -> None:
     Cluster.objects.filter(alive_until__lt=from_now(-FORGET_SECONDS)).delete()
 
 
-def release_worker(cluster: Cluster, worker: int) -> bool:
-    """Take back what one worker held, at once, since its process is known to be gone.
+def release_gone(cluster: Cluster, living: list[int]) -> int:
+    """Take back at once what a cluster's own workers held that are gone.
 
-    False if a job was locked and has to be tried again.
+    Asked for all but the living ones, each round: what a dying worker committed last may show only after its death.
     """
-    sessions.end_of_worker(cluster.pk, worker)
-    condition = Q(holder=cluster, worker=worker)
-    _release(condition)
-    return not _holding(condition).exists()
+    return _release(Q(holder=cluster) & ~Q(worker__in=living))
 
 
 def _holding(condition: Q) -> QuerySet[Any, UUID]:

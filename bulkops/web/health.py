@@ -32,8 +32,8 @@ def ready(_request: HttpRequest) -> HttpResponse:
     """The database answers and its tables are those of this code."""
     try:
         missing = _not_ready()
-    except (DatabaseError, InterfaceError):
-        logger.warning("not ready: the database does not answer", exc_info=True)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("not ready: the database does not answer: %s", _line(error))
         missing = "the database does not answer"
     return _answer(missing)
 
@@ -46,10 +46,15 @@ def workers(_request: HttpRequest) -> HttpResponse:
         missing = None if holds.alive_clusters().exists() else "no worker cluster is alive"
         if missing and liveness.workers_missing():
             missing = "no worker cluster is alive; new jobs are refused"
-    except (DatabaseError, InterfaceError):
-        logger.warning("workers unknown: the database does not answer", exc_info=True)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("workers unknown: the database does not answer: %s", _line(error))
         missing = "the database does not answer"
     return _answer(missing)
+
+
+def _line(error: Exception) -> str:
+    """Without a traceback, which would come again with every probe, as long as the database is away."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _not_ready() -> str | None:

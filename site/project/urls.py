@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.contrib.auth import views
 from django.urls import include, path
 
+handler400 = "project.errors.bad_request"
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/login/", views.LoginView.as_view(redirect_authenticated_user=True), name="login"),

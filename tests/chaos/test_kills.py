@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from bulkops import services
 from bulkops.models import Chunk, Cluster, Event, Job, Turn
 from bulkops.states import EventKind, JobState
-from tests.clusters import wait_for
+from tests.clusters import environment, wait_for
 from tests.sample.models import Account
 from ticketing.models import Event as Show
 from ticketing.models import Ticket
@@ -150,3 +153,37 @@ def test_cancel_reaches_a_worker_within_one_item(cluster, deposits, owner):
     assert deposits.cancel_reason == "wrong amount"
     assert Account.objects.filter(balance=1).count() == processed(deposits) < 600
     verify(deposits)
+
+
+SLOW_TO_LISTEN = """
+import time
+import django
+django.setup()
+from bulkops.cluster import leader, process
+die_with = process.die_with
+def slow(parent):
+    time.sleep(1)
+    die_with(parent)
+process.die_with = slow
+raise SystemExit(leader.Leader(workers=1, queues=["default"]).run())
+"""
+
+
+def test_sigterm_reaches_a_worker_that_was_started_this_moment(transactional_db, tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        leader = subprocess.Popen(
+            [sys.executable, "-c", SLOW_TO_LISTEN],
+            env=environment(PYTHONPATH="site:."),
+            cwd=settings.BASE_DIR,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_for(lambda: "worker_started" in log.read_text(), 20, "a worker")
+        leader.terminate()
+        assert leader.wait(8) == 0
+    finally:
+        if leader.poll() is None:
+            os.killpg(leader.pid, signal.SIGKILL)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django_q.models import OrmQ
 
 from bulkops import dispatch, services, transitions
 from bulkops.clock import from_now
-from bulkops.engine import chunks, finishing, runner, turns
+from bulkops.engine import chunks, finishing, rescue, runner, turns
 from bulkops.engine.statements import ItemStatements, Result, Retry
 from bulkops.exceptions import FenceLost
 from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Turn
@@ -306,3 +306,60 @@ def test_a_locked_job_is_skipped_by_rescue_and_mended_in_the_next_round(owner, w
         thread.join()
     assert moved == [0]
     assert other.rescue() == 1
+
+
+def test_a_dead_cluster_takes_no_turn(owner, worker, other):
+    job = services.submit(user=owner, operation="note", items=["a"])
+    worker.die()
+    assert take(job, 0, worker) is None
+    assert take(job, 0, other) is not None
+
+
+def in_another_session(do):
+    """What it returns over a connection of its own that waits for no lock for long."""
+    got = []
+
+    def run() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '300ms'")
+            got.append(do())
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return got[0]
+
+
+def test_a_chunk_that_a_dying_session_still_locks_is_passed_over(owner, worker, settings):
+    settings.BULKOPS = {"chunk_items": 1}
+    job = services.submit(user=owner, operation="note", items=["a", "b"])
+    taken = take(job, 0, worker)
+    with transaction.atomic():
+        Chunk.objects.select_for_update().get(job=job, number=0)
+        claim = in_another_session(lambda: chunks.claim(taken, worker.holder))
+    assert claim.number == 1
+
+
+def test_a_message_that_another_session_locks_is_passed_over(owner, stranger, worker):
+    for user in (owner, stranger):
+        services.submit(user=user, operation="note", items=["a"])
+    first, second = OrmQ.objects.order_by("lock", "pk")
+    with transaction.atomic():
+        OrmQ.objects.select_for_update().get(pk=first.pk)
+        assert in_another_session(worker._inbox._claim)["ack_id"] == second.pk
+
+
+def test_who_lost_its_turn_claims_nothing_and_frees_nothing_of_the_next_holder(owner, worker, other):
+    job = services.submit(user=owner, operation="note", items=["a"])
+    lost = take(job, 0, worker)
+    claim = chunks.claim(lost, worker.holder)
+    rescue.release_gone(worker.cluster, living=[])  # the process is gone; its cluster lives
+    assert chunks.claim(lost, worker.holder) is None
+    chunks.claim(take(job, 0, other), other.holder)
+    with transaction.atomic():
+        transitions.lock_job(job.pk)
+        chunks.release(claim)
+    assert Chunk.objects.get(job=job).holder_id == other.cluster.pk

@@ -9,6 +9,7 @@ from django.db import connection, connections, transaction
 from django_q.models import OrmQ
 
 from bulkops import dispatch, services
+from bulkops.cluster.leader import Leader
 from bulkops.engine import chunks, rescue, turns
 from bulkops.models import Chunk, Turn
 from tests.worker import InProcessWorker
@@ -60,3 +61,43 @@ def test_a_job_that_is_pausing_gets_no_turn_sent_again(owner, worker, other, set
     dispatch.withdraw(list(OrmQ.objects.values_list("pk", flat=True)))
     assert other.rescue() == 0
     assert not OrmQ.objects.exists()
+
+
+def test_what_a_worker_committed_as_it_died_is_taken_back_in_a_later_round(owner, worker, other):
+    job = services.submit(user=owner, operation="note", items=["a"])
+    taken, looked = threading.Event(), threading.Event()
+
+    def dying() -> None:
+        with transaction.atomic():
+            turns.take(job.pk, 0, 0, worker.holder)
+            taken.set()
+            looked.wait(10)
+        connections.close_all()
+
+    thread = threading.Thread(target=dying)
+    thread.start()
+    taken.wait(10)
+    try:
+        assert rescue.release_gone(worker.cluster, living=[]) == 0
+    finally:
+        looked.set()
+        thread.join()
+    assert rescue.release_gone(worker.cluster, living=[worker.holder.worker]) == 0
+    assert rescue.release_gone(worker.cluster, living=[]) == 1
+
+
+def test_a_round_leaves_off_in_time_and_the_next_one_goes_on(owner, stranger, worker, settings):
+    settings.BULKOPS = {"turn_grace_seconds": 0}
+    for user in (owner, stranger):
+        services.submit(user=user, operation="note", items=["a"])
+    OrmQ.objects.all().delete()
+    assert rescue.rescue(ends_at=0) == 0
+    assert rescue.rescue() == 2
+
+
+def test_a_round_that_fails_ends_no_leader(worker, monkeypatch):
+    leader = Leader(workers=1, queues=["default"])
+    leader._register()
+    monkeypatch.setattr(rescue, "rescue", lambda **_: 1 / 0)
+    leader._round_if_due()
+    assert leader._next_round > 0

@@ -45,6 +45,15 @@ def test_a_logged_out_poll_takes_the_tab_to_the_login_instead_of_the_card(client
     assert response.content == b""
 
 
+@pytest.mark.urls("tests.web.bare_urls")
+def test_a_host_project_needs_neither_a_logout_nor_an_admin(as_owner: Client, owner: Any) -> None:
+    owner.is_staff = True
+    owner.save()
+    response = as_owner.get("/")
+    assert response.status_code == 200
+    assert "Log out" not in text_of(response)
+
+
 def test_where_somebody_came_from_may_be_no_address(client: Client, job: Job) -> None:
     url = job.get_absolute_url()
     polled = client.get(f"{url}progress/", headers={"HX-Request": "true", "HX-Current-URL": "http://[::1"})

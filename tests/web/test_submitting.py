@@ -94,6 +94,16 @@ def test_csrf_is_enforced(owner: Any) -> None:
     assert client.post(NOTE, form | {"items": "a"}).status_code == 302
 
 
+@pytest.mark.parametrize("path", [ROWS, "/accounts/login/"])
+def test_a_body_in_a_code_that_no_form_has_is_400_in_words(owner: Any, path: str) -> None:
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(owner)
+    client.get(ROWS)  # brings the cookie, without which nothing looks into the body
+    response = client.post(path, b"a=b", content_type="application/x-www-form-urlencoded; charset=utf-16")
+    assert response.status_code == 400
+    assert "makes no sense here" in response.content.decode()
+
+
 def test_anonymous_people_start_nothing(client: Client) -> None:
     assert client.post(NOTE, {"items": "a"})["Location"].startswith("/accounts/login/")
     assert nothing_stored()

@@ -59,6 +59,7 @@ class Job(models.Model):
 
     collects = models.BooleanField(default=False, help_text="The operation finds its items itself.")
     prepare_epoch = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(default=0, help_text="Workers that died in `items` or `finish`.")
     prepared = models.PositiveIntegerField(default=0, help_text="Items collected or checked so far.")
 
     message = models.TextField(blank=True)
@@ -147,6 +148,8 @@ class Chunk(models.Model):
     holder = models.ForeignKey(Cluster, on_delete=models.SET_NULL, null=True, db_index=False, related_name="+")
     worker = models.PositiveIntegerField(null=True)
     due = models.DateTimeField(null=True, help_text="When its first deferred item comes round.")
+    crashes = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Workers that died with one item.")
+    crash_position = models.PositiveIntegerField(null=True, help_text="That item.")
 
     class Meta:
         constraints = (

@@ -83,6 +83,11 @@ class Operation:
     """Exceptions that are worth another attempt; all others fail the item at once."""
     backoff: ClassVar[tuple[float, float]] = (2.0, 300.0)
     """Seconds before the second attempt, doubling up to the second figure, give or take a quarter."""
+    item_timeout_seconds: ClassVar[float] = 60.0
+    """How long `process`, a step of `items` or `finish` may take; then its worker is killed, and the item has failed as
+    timed out. 0: no limit."""
+    max_crashes: ClassVar[int] = 3
+    """How many workers an item may take with it (by a segmentation fault, say) before it has failed."""
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
     queue: ClassVar[str] = "default"
@@ -199,7 +204,7 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
     permission = operation.permission
     if permission is not None and not (isinstance(permission, str) and PERMISSION.fullmatch(permission)):
         yield f": `permission` must read “app.codename”, not {permission!r}."
-    for label in ("parallelism", "max_attempts"):
+    for label in ("parallelism", "max_attempts", "max_crashes"):
         figure = getattr(operation, label)
         if not isinstance(figure, int) or not 1 <= figure <= MOST:
             yield f": `{label}` must be a whole number from 1 to {MOST:,}."
@@ -208,6 +213,9 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         yield ": `retry_on` must be a tuple of exception classes."
     if not (isinstance(operation.queue, str) and QUEUE.fullmatch(operation.queue)):
         yield ": `queue` must be a name of at most 80 letters, digits, dots, hyphens and underscores."
+    limit = operation.item_timeout_seconds
+    if not (isinstance(limit, int | float) and 0 <= limit < math.inf):
+        yield ": `item_timeout_seconds` must be a number of seconds, or 0 for no limit."
     if not _is_backoff(operation.backoff):
         yield ": `backoff` must be two numbers of seconds, the first wait and the longest."
     # A single name in plain quotes would be taken for its letters, and hide nothing.

@@ -7,33 +7,30 @@ Its workers die with it. A worker that dies is noticed within a moment, what it 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
-from bulkops.cluster import process
+from bulkops.cluster.workers import Workers
 from bulkops.conf import conf
-from bulkops.engine import rescue
+from bulkops.engine import casualties, rescue, sessions
 from bulkops.models import Cluster
 from bulkops.outage import Outage
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkProcess
     from types import FrameType
 
 logger = logging.getLogger("bulkops.cluster")
 
 LOOK_SECONDS = 0.1
 DATABASE_AWAY_SECONDS = 0.5
-QUICK_DEATH_SECONDS = 1.0
-"""A worker that dies within this time is not replaced at once: whatever kills it may kill the next one too."""
+ASK_AGAIN_SECONDS = 1.0
 ROUND_LOCK_TIMEOUT = "1s"
 """A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
 
@@ -47,15 +44,11 @@ class Leader:
     """Runs in the main process of `manage.py qcluster`."""
 
     def __init__(self, *, workers: int, queues: list[str]) -> None:
-        self.wanted = workers
-        self.queues = queues
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
         self._outage = Outage(logger, f"cluster={self.cluster.name}")
-        self.processes: dict[int, ForkProcess] = {}
-        self._numbers = 0
+        self.workers = Workers(self.cluster, workers, queues)
         self._signals = 0
         self._next_round = 0.0
-        self._spawned_at = self._next_spawn = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status."""
@@ -65,7 +58,10 @@ class Leader:
         if self.cluster.pk is None:
             return 0  # asked to stop before the database ever answered
         logger.info(
-            "cluster=%s event=started workers=%s queues=%s", self.cluster.name, self.wanted, ",".join(self.queues)
+            "cluster=%s event=started workers=%s queues=%s",
+            self.cluster.name,
+            self.workers.wanted,
+            ",".join(self.workers.queues),
         )
         while not self._signals:
             self._look_after_workers()
@@ -89,32 +85,9 @@ class Leader:
                 connection.close()
                 time.sleep(DATABASE_AWAY_SECONDS)
 
-    def _look_after_workers(self) -> None:
-        for number, child in list(self.processes.items()):
-            if child.is_alive():
-                continue
-            del self.processes[number]
-            self._next_round = 0.0
-            if time.monotonic() - self._spawned_at < QUICK_DEATH_SECONDS:
-                self._next_spawn = time.monotonic() + QUICK_DEATH_SECONDS
-            log = logger.info if child.exitcode == 0 else logger.warning
-            log("cluster=%s worker=%s event=worker_ended status=%s", self.cluster.name, number, child.exitcode)
-        while len(self.processes) < self.wanted and time.monotonic() >= self._next_spawn:
-            self._spawn()
-
-    def _spawn(self) -> None:
-        connections.close_all()  # a connection shared over a fork would be used by two
-        self._numbers += 1
-        child = multiprocessing.get_context("fork").Process(
-            target=process.work,
-            args=(self.cluster.pk, self._numbers, self.queues, os.getpid()),
-            name=f"worker-{self._numbers}",
-            daemon=True,
-        )
-        child.start()
-        self._spawned_at = time.monotonic()
-        self.processes[self._numbers] = child
-        logger.info("cluster=%s worker=%s event=worker_started pid=%s", self.cluster.name, self._numbers, child.pid)
+    def _look_after_workers(self, *, replace: bool = True) -> None:
+        if self.workers.look(replace=replace):
+            self._next_round = 0.0  # what it held is taken back at once
 
     def _round_if_due(self) -> None:
         if time.monotonic() < self._next_round:
@@ -125,7 +98,7 @@ class Leader:
             self._renew()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
-            rescue.release_gone(self.cluster, living=list(self.processes))
+            self._take_back()
             rescue.rescue(ends_at=time.monotonic() + conf().cluster_renew_seconds)
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:
@@ -142,23 +115,29 @@ class Leader:
             self.cluster.alive_until = until
             self.cluster.save(force_insert=True)
 
+    def _take_back(self) -> None:
+        """Record what dead workers had in hand, before what they held is taken back, which raises the fence."""
+        for dead in list(self.workers.dead):
+            sessions.end_of_worker(self.cluster.pk, dead.number)
+            if dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out):
+                self.workers.dead.remove(dead)
+        rescue.release_gone(self.cluster, living=self.workers.living)
+
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""
         logger.info("cluster=%s event=stopping", self.cluster.name)
-        told_at = 0.0
-        while living := [child for child in self.processes.values() if child.is_alive()]:
-            # Told again each second: a worker that has just been forked does not listen yet.
-            if time.monotonic() - told_at >= 1:
-                for child in living:
-                    child.terminate()
-                told_at = time.monotonic()
+        asked_at = 0.0
+        while self.workers.any_left:
+            if time.monotonic() - asked_at >= ASK_AGAIN_SECONDS:
+                self.workers.ask_to_stop()
+                asked_at = time.monotonic()
             if self._signals > 1:
-                for child in living:
-                    child.kill()
+                self.workers.kill()
+            self._look_after_workers(replace=False)
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
         try:
-            rescue.release_gone(self.cluster, living=[])
+            self._take_back()
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)

@@ -11,10 +11,12 @@ from django_q.worker import worker
 
 from bulkops import dispatch
 from bulkops.cluster.inbox import Inbox, Outbox, Timer
-from bulkops.engine import holder
+from bulkops.engine import hand, holder, sessions
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from bulkops.cluster.slots import Slot
 
 _PR_SET_PDEATHSIG = 1
 
@@ -39,10 +41,12 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def work(cluster_id: int, number: int, queues: list[str], leader: int) -> None:
+def work(cluster_id: int, number: int, queues: list[str], leader: int, slot: Slot) -> None:
     """The body of a worker process: django-q2's `worker()` on our queues, until asked to stop."""
     die_with(leader)
     signal.signal(signal.SIGTERM, _drain)
     signal.signal(signal.SIGINT, _drain)
+    sessions.name_own(cluster_id, number)
+    hand.use(slot)
     holder.become(holder.Holder(cluster_id, number, draining=_is_draining))
     worker(Inbox(dispatch.queue_keys(queues), _is_draining), Outbox(), Timer(), -1)

@@ -15,6 +15,7 @@ from bulkops.clock import database_now
 from bulkops.conf import conf
 from bulkops.engine import chunks, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
+from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.exceptions import BulkopsError
 from bulkops.states import STOPPING, WORKABLE, JobState
@@ -119,7 +120,7 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
     watched = ItemTransaction()
     try:
         with transaction.atomic():
-            with connection.execute_wrapper(watched.watch):
+            with connection.execute_wrapper(watched.watch), holding(_in_hand(job, operation)):
                 returned = operation.finish(params, summary)
             # A connection closed in here would end the transaction without a word, and with it the job's end.
             watched.check()
@@ -132,14 +133,22 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
         transitions.note_result(job, storable.json_text(returned, conf().result_bytes))
 
 
+def _in_hand(job: Job, operation: Operation) -> InHand:
+    return InHand(doing=Doing.FINISH, job_id=job.pk, limit_seconds=operation.item_timeout_seconds)
+
+
 def fail(taken: Taken, message: str, code: str) -> None:
     """End the job as failed, with the error in words. Outcomes are kept; nothing happens if the turn is not ours."""
     with transaction.atomic():
         job = transitions.lock_job(taken.job_id)
-        if job is None or turns.lock_own(job, taken) is None:
-            return
-        holds.ask_to_stop(job)  # other workers may have items of it in hand
-        holds.withdraw_turns(job)
-        job.turns.update(holder=None, worker=None, due=None)
-        error = storable.text(message, conf().message_chars)
-        transitions.move(job, JobState.FAILED, error=error, error_code=code, detail=error)
+        if job is not None and turns.lock_own(job, taken) is not None:
+            fail_locked(job, message, code)
+
+
+def fail_locked(job: Job, message: str, code: str) -> None:
+    """The same in the transaction of a caller that has locked the job."""
+    holds.ask_to_stop(job)  # other workers may have items of it in hand
+    holds.withdraw_turns(job)
+    job.turns.update(holder=None, worker=None, due=None)
+    error = storable.text(message, conf().message_chars)
+    transitions.move(job, JobState.FAILED, error=error, error_code=code, detail=error)

@@ -18,6 +18,7 @@ from bulkops import events, holds, manifests, transitions
 from bulkops.conf import conf
 from bulkops.engine import finishing, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
+from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.exceptions import BulkopsError, FenceLost, InvalidItems
 from bulkops.models import Chunk, Job, Manifest
 from bulkops.states import EventKind, JobState
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bulkops.manifests import Packed
     from bulkops.operation import Operation
 
+_END = object()
 COMMIT_SECONDS = 0.5
 """What was collected is committed about this often, so that the page's count moves."""
 
@@ -94,7 +96,9 @@ class _Preparation:
 
     def collect(self) -> None:
         """Store what `items` yields; the last commit makes the job queued."""
-        items = self._watched(_read(self.operation.items(self.params)))
+        with holding(self._in_hand()):
+            source = self.operation.items(self.params)
+        items = self._watched(self._held(_read(source)))
         if self.job.limit is not None:
             items = itertools.islice(items, self.job.limit)
         total = 0
@@ -105,6 +109,18 @@ class _Preparation:
                 manifests.store(self.job.pk, batch)
                 Job.objects.filter(pk=self.job.pk).update(prepared=total)
         self._end(total)
+
+    def _in_hand(self) -> InHand:
+        return InHand(doing=Doing.ITEMS, job_id=self.job.pk, limit_seconds=self.operation.item_timeout_seconds)
+
+    def _held(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items, each step of getting one with its own time limit."""
+        while True:
+            with holding(self._in_hand()):
+                item = next(items, _END)
+            if item is _END:
+                return
+            yield item
 
     def check(self) -> None:
         """Validate items that were given; the bad ones among them fail the job before any item runs."""

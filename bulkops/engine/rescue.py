@@ -18,6 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
+from bulkops.engine import sessions
 from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
@@ -63,7 +64,10 @@ def _unless_locked(job_id: UUID) -> Iterator[None]:
 
 def release_dead() -> int:
     """Take back what clusters hold whose leader has not been heard of in time."""
-    return _release(holds.held_by_dead())
+    dead = holds.held_by_dead()
+    for cluster_id in set(_holders(dead)):
+        sessions.end_of_cluster(cluster_id)
+    return _release(dead)
 
 
 def forget_long_dead() -> None:
@@ -82,6 +86,11 @@ def release_gone(cluster: Cluster, living: list[int]) -> int:
 def _holding(condition: Q) -> QuerySet[Any, UUID]:
     turns = Turn.objects.filter(condition).values_list("job_id", flat=True)
     return turns.union(Chunk.objects.filter(condition).values_list("job_id", flat=True))
+
+
+def _holders(condition: Q) -> QuerySet[Any, int]:
+    turns = Turn.objects.filter(condition).values_list("holder_id", flat=True)
+    return turns.union(Chunk.objects.filter(condition).values_list("holder_id", flat=True))
 
 
 def _release(condition: Q) -> int:

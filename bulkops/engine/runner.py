@@ -13,6 +13,7 @@ from bulkops import events, permissions, registry, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, finishing, preparing, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
+from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
 from bulkops.exceptions import FenceLost, InvalidParams, UnknownOperation
@@ -129,7 +130,8 @@ class Slice:
         offset = position - claim.start
         commit = partial(_advance, claim, offset, attempt) if retry is None else partial(_resolve, claim, retry)
         try:
-            stop = self.runner.run(items[offset], self._context(claim, position, attempt), commit)
+            with holding(self._in_hand(claim, position, attempt)):
+                stop = self.runner.run(items[offset], self._context(claim, position, attempt), commit)
         except HookFailed as failed:
             events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {position}: {failed.message}")
             stop = failed.stop
@@ -142,6 +144,17 @@ class Slice:
             raise FenceLost from late
         self.messages.write_if_due()
         return stop
+
+    def _in_hand(self, claim: Claim, position: int, attempt: int) -> InHand:
+        return InHand(
+            doing=Doing.ITEM,
+            job_id=self.job.pk,
+            limit_seconds=self.operation.item_timeout_seconds,
+            chunk_id=claim.chunk_id,
+            epoch=claim.epoch,
+            position=position,
+            attempt=attempt,
+        )
 
     def _context(self, claim: Claim, position: int, attempt: int) -> Context:
         return Context(

@@ -1,5 +1,6 @@
 """The tables. Nothing has been released yet, so there is one migration, made anew when the models change."""
 
+
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.expressions
@@ -47,6 +48,7 @@ class Migration(migrations.Migration):
                 ('queue', models.CharField(default='default', max_length=100)),
                 ('collects', models.BooleanField(default=False, help_text='The operation finds its items itself.')),
                 ('prepare_epoch', models.PositiveIntegerField(default=0)),
+                ('crashes', models.PositiveSmallIntegerField(default=0, help_text='Workers that died in `items` or `finish`.')),
                 ('prepared', models.PositiveIntegerField(default=0, help_text='Items collected or checked so far.')),
                 ('message', models.TextField(blank=True)),
                 ('result', models.JSONField(blank=True, null=True)),
@@ -109,6 +111,8 @@ class Migration(migrations.Migration):
                 ('finished', models.BooleanField(default=False)),
                 ('worker', models.PositiveIntegerField(null=True)),
                 ('due', models.DateTimeField(help_text='When its first deferred item comes round.', null=True)),
+                ('crashes', models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Workers that died with one item.')),
+                ('crash_position', models.PositiveIntegerField(help_text='That item.', null=True)),
                 ('holder', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='bulkops.cluster')),
                 ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='bulkops.job')),
             ],
@@ -178,6 +182,10 @@ class Migration(migrations.Migration):
             model_name='chunk',
             index=models.Index(condition=models.Q(('finished', False)), fields=['job', 'number'], name='bulkops_chunk_open'),
         ),
+        migrations.AddIndex(
+            model_name='chunk',
+            index=models.Index(condition=models.Q(('holder__isnull', False)), fields=['holder'], name='bulkops_chunk_held'),
+        ),
         migrations.AddConstraint(
             model_name='chunk',
             constraint=models.UniqueConstraint(fields=('job', 'number'), name='bulkops_chunk_once'),
@@ -201,10 +209,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='turn',
             index=models.Index(condition=models.Q(('holder__isnull', False)), fields=['holder'], name='bulkops_turn_held'),
-        ),
-        migrations.AddIndex(
-            model_name='chunk',
-            index=models.Index(condition=models.Q(('holder__isnull', False)), fields=['holder'], name='bulkops_chunk_held'),
         ),
         migrations.AddConstraint(
             model_name='turn',

@@ -7,6 +7,7 @@ import signal
 import time
 from typing import Any, ClassVar
 
+import psycopg2
 from django import forms
 from django.db import connection, transaction
 from django.db.models import F
@@ -273,3 +274,96 @@ class Collecting(Operation):
 
     def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
         Effect.objects.create(item=str(item))
+
+
+@register
+class SlowNote(Note):
+    """Write one effect for each item, at a pace at which kills hit in the middle."""
+
+    name = "slow-note"
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        time.sleep(0.05)
+        return super().process(item, params, context)
+
+
+@register
+class Deadly(Operation):
+    """Items that hang or end the process."""
+
+    name = "deadly"
+    item_timeout_seconds = 1
+    retry_on = (Passing,)
+    backoff = (0.01, 0.02)
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        Effect.objects.create(item=str(item))
+        match item:
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit-at-once":
+                os._exit(0)
+            case "abort":
+                os.abort()
+            case "hang":
+                while True:
+                    time.sleep(60)
+            case "wait-in-the-database":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_sleep(60)")
+            case "defer-then-kill":
+                if context.attempt == 1:
+                    raise Passing("first")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@register
+class DeadlyAround(Operation):
+    """Hangs or ends the process while it collects or finishes."""
+
+    name = "deadly-around"
+    item_timeout_seconds = 1
+
+    class Params(forms.Form):
+        how = forms.CharField()
+
+    def items(self, params: dict[str, Any]) -> Any:
+        yield 1
+        if params["how"] == "kill-in-items":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if params["how"] == "hang-in-items":
+            time.sleep(60)
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        """All is well so far."""
+
+    def finish(self, params: dict[str, Any], summary: dict[str, int]) -> None:
+        if params["how"] == "kill-in-finish":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if params["how"] == "hang-in-finish":
+            time.sleep(60)
+
+
+@register
+class Freezing(Note):
+    """Freezes its worker once, after the fence and before COMMIT."""
+
+    name = "freezing"
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        if item == "freeze" and not Effect.objects.filter(item="frozen").exists():
+            commit = connection._commit
+
+            def freeze() -> None:
+                os.kill(os.getpid(), signal.SIGSTOP)
+                commit()
+
+            with psycopg2.connect(**_parameters()) as aside, aside.cursor() as cursor:
+                cursor.execute("INSERT INTO sample_effect (item, note) VALUES ('frozen', '')")
+            connection._commit = freeze
+        return super().process(item, params, context)
+
+
+def _parameters() -> dict[str, Any]:
+    given = connection.get_connection_params()
+    return {name: given[name] for name in ("dbname", "user", "password", "host", "port") if name in given}

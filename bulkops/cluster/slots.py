@@ -1,0 +1,119 @@
+"""Shared memory between a leader and its workers: one slot a worker, in which it writes what it has in hand.
+
+No lock, which a killed or frozen worker would keep: a slot's number is odd while it is being written, and a reader
+takes only what it read under one even number.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from bulkops.engine.hand import Doing, InHand
+
+_NUMBER = struct.Struct("=Q")
+_CONTENT = struct.Struct("=B16sddqqqq")
+_SIZE = 128
+_READS = 100
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a worker has in hand, and since when by `time.monotonic()`, which all processes of a host share."""
+
+    in_hand: InHand
+    since: float
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the call has taken longer than it may."""
+        limit = self.in_hand.limit_seconds
+        return bool(limit) and time.monotonic() - self.since > limit
+
+
+class Slot:
+    """One worker's."""
+
+    def __init__(self, memory: mmap.mmap, offset: int) -> None:
+        self._memory = memory
+        self._offset = offset
+
+    def _put(self, content: bytes) -> None:
+        (number,) = _NUMBER.unpack_from(self._memory, self._offset)
+        _NUMBER.pack_into(self._memory, self._offset, number | 1)
+        self._memory[self._offset + _NUMBER.size : self._offset + _NUMBER.size + _CONTENT.size] = content
+        _NUMBER.pack_into(self._memory, self._offset, (number | 1) + 1)
+
+    def write(self, in_hand: InHand) -> None:
+        """Note what begins now; called by the worker only."""
+        self._put(
+            _CONTENT.pack(
+                in_hand.doing,
+                in_hand.job_id.bytes,
+                time.monotonic(),
+                in_hand.limit_seconds,
+                in_hand.chunk_id,
+                in_hand.epoch,
+                in_hand.position,
+                in_hand.attempt,
+            )
+        )
+
+    def clear(self) -> None:
+        """Note that nothing is in hand."""
+        self._put(bytes(_CONTENT.size))
+
+    def read(self) -> Seen | None:
+        """What is in hand; None if nothing is, or if the worker died while it wrote."""
+        for _ in range(_READS):
+            (before,) = _NUMBER.unpack_from(self._memory, self._offset)
+            values = _CONTENT.unpack_from(self._memory, self._offset + _NUMBER.size)
+            (after,) = _NUMBER.unpack_from(self._memory, self._offset)
+            if before == after and not before & 1:
+                return _seen(*values)
+        return None
+
+
+def _seen(
+    doing: int, job: bytes, since: float, limit: float, chunk_id: int, epoch: int, position: int, attempt: int
+) -> Seen | None:
+    if not doing:
+        return None
+    in_hand = InHand(
+        doing=Doing(doing),
+        job_id=UUID(bytes=job),
+        limit_seconds=limit,
+        chunk_id=chunk_id,
+        epoch=epoch,
+        position=position,
+        attempt=attempt,
+    )
+    return Seen(in_hand, since)
+
+
+class Slots:
+    """The slots of a cluster; made by the leader before it forks, so that every worker has the same memory."""
+
+    def __init__(self, count: int) -> None:
+        self._memory = mmap.mmap(-1, count * _SIZE)
+        self._free = list(range(count))
+        self._taken: dict[int, int] = {}
+
+    def take(self, worker: int) -> Slot:
+        """An empty slot for a worker that is about to be forked."""
+        index = self._free.pop()
+        self._taken[worker] = index
+        slot = self.of(worker)
+        slot.clear()
+        return slot
+
+    def of(self, worker: int) -> Slot:
+        """A worker's slot."""
+        return Slot(self._memory, self._taken[worker] * _SIZE)
+
+    def give_back(self, worker: int) -> None:
+        """Free the slot of a worker that is gone."""
+        self._free.append(self._taken.pop(worker))

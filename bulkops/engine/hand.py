@@ -1,0 +1,76 @@
+"""What this worker has in hand at the moment, told to its cluster's leader without a lock and without the database.
+
+It is noted before each `process`, each step of `items` and each `finish`, and taken back after it, also when that
+raised. So whatever is still noted when a worker's process is gone is what it died with.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Doing(IntEnum):
+    """Which of an author's methods is running."""
+
+    ITEM = 1
+    ITEMS = 2
+    FINISH = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class InHand:
+    """One call of an author's code."""
+
+    doing: Doing
+    job_id: UUID
+    limit_seconds: float
+    """How long the call may take; 0: no limit."""
+    chunk_id: int = 0
+    epoch: int = 0
+    position: int = 0
+    attempt: int = 1
+    """Of an item: more than 1 where it was deferred before."""
+
+
+class Note(Protocol):
+    """Where it is written."""
+
+    def write(self, in_hand: InHand) -> None:
+        """Note what begins now."""
+
+    def clear(self) -> None:
+        """Note that nothing is in hand."""
+
+
+class _Nowhere:
+    def write(self, in_hand: InHand) -> None:
+        """Nobody watches this process."""
+
+    def clear(self) -> None:
+        """Nobody watches this process."""
+
+
+_note: Note = _Nowhere()
+
+
+def use(note: Note | None) -> None:
+    """Write there from now on; once, when a worker process begins."""
+    global _note
+    _note = note or _Nowhere()
+
+
+@contextmanager
+def holding(in_hand: InHand) -> Iterator[None]:
+    """While an author's code runs."""
+    _note.write(in_hand)
+    try:
+        yield
+    finally:
+        _note.clear()

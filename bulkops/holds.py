@@ -40,7 +40,7 @@ def take_back(job: Job, condition: Q) -> bool:
     )
     chunks = Chunk.objects.filter(condition, job=job).update(epoch=F("epoch") + 1, holder=None, worker=None)
     if turns or chunks:
-        events.record(job, EventKind.RESCUED, detail=f"{chunks} chunks and {turns} turns taken back")
+        events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
     return bool(turns or chunks)
 
 

@@ -96,9 +96,11 @@ def details(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_safe
 @never_cache
 @database_may_be_away
-@person_required
 def active(request: HttpRequest) -> HttpResponse:
-    """The start buttons of a form: disabled, with the reason, while this user has an active job."""
+    """The start buttons of a form: disabled, with the reason, while this user has an active job.
+
+    Somebody whose session has ended is not taken to the log-in page: what stands in the form would be lost.
+    """
     shown = starting.Start.of(request.user)
     if shown.seen == request.GET.get("seen"):
         return _unchanged()

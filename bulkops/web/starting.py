@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+from django.shortcuts import resolve_url
+
 from bulkops import liveness
 from bulkops.conf import conf
 from bulkops.web import cards, fetch
@@ -20,22 +23,31 @@ class Start:
     job: Job | None = None
     """The job that stands in the way."""
     no_worker: bool = False
+    logged_out: bool = False
 
     @classmethod
     def of(cls, user: Any) -> Start:
         """As it is for this user now."""
+        if not user.is_authenticated:
+            return cls(logged_out=True)
         job = fetch.active_job(user)
         return cls(job, no_worker=job is None and liveness.workers_missing())
 
     @property
     def disabled(self) -> bool:
-        return self.job is not None or self.no_worker
+        return self.job is not None or self.no_worker or self.logged_out
 
     @property
     def seen(self) -> str:
         if self.job is not None:
             return str(self.job.pk)
+        if self.logged_out:
+            return "logged-out"
         return "no-worker" if self.no_worker else "free"
+
+    @property
+    def login_url(self) -> str:
+        return resolve_url(settings.LOGIN_URL)
 
     @property
     def job_title(self) -> str:

@@ -200,6 +200,7 @@ class Attempt:
             "kept": kept,
             "preview": inputs.Preview(head[:total], total) if source else None,
             "left": max(0, total - len(head)),
+            "limit": submission.limit,
             "params": self.operation.shown_params(submission.params),
         }
         return render(self.request, "bulkops/preview.html", context)

@@ -346,7 +346,7 @@ class DeadlyAround(Operation):
 
 @register
 class Freezing(Note):
-    """Freezes its worker once, after the fence and before COMMIT."""
+    """Freeze the worker once, just before COMMIT."""
 
     name = "freezing"
 

@@ -126,6 +126,18 @@ def test_details_come_again_only_when_something_happened(as_owner: Client, put: 
     assert as_owner.get(f"{url}?seen={seen}").status_code == 200
 
 
+def test_a_form_whose_session_ended_stays_and_says_so(as_owner: Client, client: Client, alive: Cluster) -> None:
+    response = client.get("/active/?seen=free", headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert "You are logged out" in response.content.decode()
+    assert "disabled" in response.content.decode()
+    assert client.get("/active/?seen=logged-out").status_code == 204
+    # Logged in again, in another tab: the button is back, with the token of the new session.
+    again = as_owner.get("/active/?seen=logged-out").content.decode()
+    assert "disabled" not in again
+    assert "csrfmiddlewaretoken" in again
+
+
 def test_start_buttons_are_off_while_a_job_is_active_and_come_back(
     as_owner: Client, as_stranger: Client, job: Job, owner: Any
 ) -> None:

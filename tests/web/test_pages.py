@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 PAGES = ["/", "/operations/note/", "/jobs/open/?id=x", "{job}", "{job}items/"]
-FRAGMENTS = ["{job}progress/", "{job}controls/", "{job}details/", "/active/", "/now/", "/history/"]
+FRAGMENTS = ["{job}progress/", "{job}controls/", "{job}details/", "/now/", "/history/"]
 INNER_WORDS = re.compile(r"\b(slice|chunk|fence|epoch)s?\b", re.IGNORECASE)
 
 

@@ -66,11 +66,21 @@ def use(note: Note | None) -> None:
     _note = note or _Nowhere()
 
 
+def note(in_hand: InHand) -> None:
+    """An author's code begins; the time that it may take counts from now."""
+    _note.write(in_hand)
+
+
+def put_down() -> None:
+    """It has ended."""
+    _note.clear()
+
+
 @contextmanager
 def holding(in_hand: InHand) -> Iterator[None]:
     """While an author's code runs."""
-    _note.write(in_hand)
+    note(in_hand)
     try:
         yield
     finally:
-        _note.clear()
+        put_down()

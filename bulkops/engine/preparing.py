@@ -16,7 +16,7 @@ from django.db.models.query import FlatValuesListIterable, ModelIterable
 
 from bulkops import events, holds, manifests, transitions
 from bulkops.conf import conf
-from bulkops.engine import finishing, turns
+from bulkops.engine import finishing, hand, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.exceptions import BulkopsError, FenceLost, InvalidItems
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
 
 _END = object()
+NOTE_SECONDS = 0.05
 COMMIT_SECONDS = 0.5
 """What was collected is committed about this often, so that the page's count moves."""
 
@@ -69,6 +70,7 @@ class _Preparation:
         self.params = params
         self.holder = holder
         self.epoch = self._begin()
+        self._noted_at = 0.0
 
     def _begin(self) -> int:
         with transaction.atomic():
@@ -104,6 +106,7 @@ class _Preparation:
         total = 0
         for batch in _in_batches(manifests.pack(self._cleaned(items))):
             total += sum(chunk.size for chunk in batch)
+            self._put_down()
             with transaction.atomic():
                 self._locked_in_this_epoch()
                 manifests.store(self.job.pk, batch)
@@ -114,13 +117,26 @@ class _Preparation:
         return InHand(doing=Doing.ITEMS, job_id=self.job.pk, limit_seconds=self.operation.item_timeout_seconds)
 
     def _held(self, items: Iterator[Any]) -> Iterator[Any]:
-        """The items, each step of getting one with its own time limit."""
-        while True:
-            with holding(self._in_hand()):
+        """The items, each step of getting one within its time limit.
+
+        Noted again only some moments after the last time: most sources give thousands of items in between.
+        """
+        try:
+            while True:
+                if time.monotonic() - self._noted_at >= NOTE_SECONDS:
+                    hand.note(self._in_hand())
+                    self._noted_at = time.monotonic()
                 item = next(items, _END)
-            if item is _END:
-                return
-            yield item
+                if item is _END:
+                    return
+                yield item
+        finally:
+            self._put_down()
+
+    def _put_down(self) -> None:
+        """What follows is no author's code."""
+        hand.put_down()
+        self._noted_at = 0.0
 
     def check(self) -> None:
         """Validate items that were given; the bad ones among them fail the job before any item runs."""

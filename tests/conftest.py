@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the kill storm lasts, and which one it is."""
+    parser.addoption("--storm-seconds", type=int, default=30)
+    parser.addoption("--storm-seed", type=int, default=7)
+
+
 def pytest_configure() -> None:
     """Empty the database between tests quickly."""
     from tests import flushing

@@ -63,7 +63,10 @@ class Context:
         self._say(text)
 
     def should_stop(self) -> bool:
-        """True when the job was asked to stop or the worker is shutting down; for items that take long."""
+        """True when the job was asked to stop or the worker is shutting down; for items that take long.
+
+        Call it as often as you like.
+        """
         return self._stop_asked()
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bulkops.engine")
 
+ASK_AGAIN_SECONDS = 0.5
+
 
 def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
     """Use one turn; return in a word what came of it: stale, failed, paused, prepared, idle or worked.
@@ -92,6 +94,8 @@ class Slice:
         self.runner = ItemRunner(operation, params)
         self.messages = Messages(job.pk)
         self.ends_at = time.monotonic() + conf().slice_seconds
+        self._told_to_stop = False
+        self._ask_again_at = 0.0
 
     def work(self) -> bool:
         """Work chunk after chunk; say whether there was one. Leaves quietly where a fence is lost."""
@@ -168,7 +172,11 @@ class Slice:
         )
 
     def _stop_asked(self, claim: Claim) -> bool:
-        return self.holder.draining() or chunks.stop_asked(claim)
+        """Asked by the author's code, as often as it likes; the database is asked twice a second at most."""
+        if time.monotonic() >= self._ask_again_at:
+            self._told_to_stop = chunks.stop_asked(claim)
+            self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
+        return self.holder.draining() or self._told_to_stop
 
 
 def _advance(claim: Claim, offset: int, attempt: int, statements: Any, result: Any) -> bool:

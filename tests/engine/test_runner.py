@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from bulkops import services
 from bulkops.models import Outcome
@@ -49,3 +52,22 @@ def test_what_the_project_raises_before_the_first_item_fails_the_job_and_not_the
     worker.finish(job)
     assert (job.state, job.slot) == (JobState.FAILED, None)
     assert "could not be begun" in job.error
+
+
+def test_an_item_may_ask_a_thousand_times_whether_to_stop_and_hears_of_it(owner, worker, monkeypatch):
+    job = services.submit(user=owner, operation="note-outside", items=["a", "b"])
+    asked: list[int] = []
+
+    def asking(self, item, params, context):
+        with CaptureQueriesContext(connection) as queries:
+            assert not any(context.should_stop() for _ in range(1_000))
+        asked.append(len(queries))
+        services.cancel(job=job, actor=owner)
+        ends = time.monotonic() + 5
+        while not context.should_stop():
+            assert time.monotonic() < ends
+
+    monkeypatch.setattr("tests.sample.operations.NoteOutside.process", asking)
+    worker.finish(job)
+    assert asked == [1]
+    assert job.state == JobState.CANCELLED

@@ -34,6 +34,8 @@ class Conf:
     """How long one such sign of life counts; a host lost is noticed after this."""
     turn_grace_seconds: float = 2.0
     """How long a due turn whose message is gone may wait before it is sent again."""
+    operation_missing_seconds: float = 600.0
+    """How long a job waits for a worker that knows its operation, as during a deploy, before it pauses."""
     no_worker_seconds: float = 60.0
     """With no cluster alive for this long, page and API refuse new jobs."""
     listen_fallback_seconds: float = 1.0

@@ -62,6 +62,7 @@ class Job(models.Model):
     crashes = models.PositiveSmallIntegerField(default=0, help_text="Workers that died in `items` or `finish`.")
     prepared = models.PositiveIntegerField(default=0, help_text="Items collected or checked so far.")
 
+    operation_missing_since = models.DateTimeField(null=True, help_text="No worker has known the operation since.")
     message = models.TextField(blank=True)
     result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True)

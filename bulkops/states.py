@@ -30,7 +30,7 @@ class JobState(TextChoices):
     CANCELLED = "cancelled", "cancelled"
     """Stopped by a person before its end; what was done stays done."""
     FAILED = "failed", "failed"
-    """The job itself could not run: collecting or finishing failed, or its operation is gone."""
+    """The job itself could not run: collecting or finishing failed, or it could not be begun."""
 
 
 ACTIVE = frozenset(
@@ -60,14 +60,14 @@ TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.QUEUED, JobState.CANCELLED): "cancel was asked before a worker took it",
     (JobState.QUEUED, JobState.CANCELLING): "cancel was asked just as a worker took it",
     (JobState.QUEUED, JobState.COMPLETED): "there was no item to process",
-    (JobState.QUEUED, JobState.FAILED): "finishing failed, or the operation is gone",
+    (JobState.QUEUED, JobState.FAILED): "finishing failed, or it could not be begun",
     (JobState.RUNNING, JobState.PAUSING): "pause was asked while items are in hand",
     (JobState.RUNNING, JobState.PAUSED): "pause was asked between two slices",
     (JobState.RUNNING, JobState.CANCELLING): "cancel was asked while items are in hand",
     (JobState.RUNNING, JobState.CANCELLED): "cancel was asked between two slices",
     (JobState.RUNNING, JobState.COMPLETED): "the last item was processed and none failed",
     (JobState.RUNNING, JobState.COMPLETED_WITH_ERRORS): "the last item was processed and some failed",
-    (JobState.RUNNING, JobState.FAILED): "finishing failed, or the operation is gone",
+    (JobState.RUNNING, JobState.FAILED): "finishing failed, or it could not be begun",
     (JobState.PAUSING, JobState.PAUSED): "no item is in hand any more",
     (JobState.PAUSING, JobState.CANCELLING): "cancel overtook the pause",
     (JobState.PAUSING, JobState.CANCELLED): "cancel overtook the pause and nothing is in hand",

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from bulkops import events, permissions, registry, transitions
 from bulkops.conf import conf
-from bulkops.engine import chunks, finishing, preparing, turns
+from bulkops.engine import chunks, finishing, preparing, turns, unknown
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
@@ -35,7 +35,7 @@ ASK_AGAIN_SECONDS = 0.5
 
 
 def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
-    """Use one turn; return in a word what came of it: stale, failed, paused, prepared, idle or worked.
+    """Use one turn; return in a word what came of it: stale, unknown, failed, paused, prepared, idle or worked.
 
     Commits item by item. Raises DatabaseAway where the connection was lost; the turn then stays held until somebody
     takes it back, which a worker's cluster does as soon as the worker is gone.
@@ -49,9 +49,10 @@ def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
         operation = registry.get(job.operation)
         params = operation.clean_params(job.params)
         permitted = permissions.may_submit(job.owner, operation)
-    except UnknownOperation as error:
-        finishing.fail(taken, error.message, error.code)
-        return "failed"
+        unknown.known_here(job)
+    except UnknownOperation:
+        unknown.leave_to_others(taken)
+        return "unknown"
     except InvalidParams as error:
         finishing.fail(taken, f"The parameters are no longer valid: {error.message}", error.code)
         return "failed"

@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 ('prepare_epoch', models.PositiveIntegerField(default=0)),
                 ('crashes', models.PositiveSmallIntegerField(default=0, help_text='Workers that died in `items` or `finish`.')),
                 ('prepared', models.PositiveIntegerField(default=0, help_text='Items collected or checked so far.')),
+                ('operation_missing_since', models.DateTimeField(help_text='No worker has known the operation since.', null=True)),
                 ('message', models.TextField(blank=True)),
                 ('result', models.JSONField(blank=True, null=True)),
                 ('error', models.TextField(blank=True)),

@@ -60,13 +60,6 @@ def test_a_huge_or_odd_result_of_finish_is_made_storable(owner, worker, monkeypa
     assert job.result["bytes"] > 1_000_000
 
 
-def test_an_operation_that_is_gone_fails_the_job(owner, worker):
-    job = services.submit(user=owner, operation="note", items=["a"])
-    Job.objects.filter(pk=job.pk).update(operation="gone")
-    worker.finish(job)
-    assert (job.state, job.error_code) == (JobState.FAILED, "unknown-operation")
-
-
 def test_a_withdrawn_permission_pauses_the_job_and_resume_goes_on(person, worker):
     user = person("seller", "sample.change_account")
     job = services.submit(user=user, operation="guarded", items=["a"])

@@ -52,7 +52,9 @@ class Storm:
     def strike(self) -> None:
         """One blow of a random kind."""
         kinds: list[Callable[[], None]] = [self.kill_worker] * 5 + [self.freeze_worker] + [self.end_session] * 2
-        kinds += [self.kill_leader, self.terminate_leader, self.freeze_leader]
+        kinds += [self.kill_leader, self.terminate_leader]
+        if self.thaw_at is None:
+            kinds.append(self.freeze_leader)
         blow = self.chance.choice(kinds)
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             blow()
@@ -77,8 +79,6 @@ class Storm:
 
     def freeze_leader(self) -> None:
         """SIGSTOP of a leader for longer than its row is good, then SIGCONT; never of both, who would rescue whom?"""
-        if self.thaw_at is not None:
-            return
         leader = self.chance.choice(self.clusters).leader
         leader.send_signal(signal.SIGSTOP)
         self.thaw_at = (time.monotonic() + 12, leader)

@@ -1,7 +1,8 @@
 """Shared memory between a leader and its workers: one slot a worker, in which it writes what it has in hand.
 
-No lock, which a killed or frozen worker would keep: a slot's number is odd while it is being written, and a reader
-takes only what it read under one even number.
+No lock, which a killed or frozen worker would keep: a slot carries a checksum of its content, and a reader takes only
+what agrees with it. That holds on every processor, whatever order it makes writes visible in; counting the writes
+did not, since `struct.pack_into` clears the place of a number before it writes it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import mmap
 import struct
 import time
+import zlib
 from dataclasses import dataclass
 from uuid import UUID
 
 from bulkops.engine.hand import Doing, InHand
 
-_NUMBER = struct.Struct("=Q")
 _CONTENT = struct.Struct("=B16sddqqqq")
+_CHECKSUM = struct.Struct("=L")
 _SIZE = 128
 _READS = 100
 
@@ -42,10 +44,8 @@ class Slot:
         self._offset = offset
 
     def _put(self, content: bytes) -> None:
-        (number,) = _NUMBER.unpack_from(self._memory, self._offset)
-        _NUMBER.pack_into(self._memory, self._offset, number | 1)
-        self._memory[self._offset + _NUMBER.size : self._offset + _NUMBER.size + _CONTENT.size] = content
-        _NUMBER.pack_into(self._memory, self._offset, (number | 1) + 1)
+        whole = content + _CHECKSUM.pack(zlib.crc32(content))
+        self._memory[self._offset : self._offset + len(whole)] = whole
 
     def write(self, in_hand: InHand) -> None:
         """Note what begins now; called by the worker only."""
@@ -69,11 +69,10 @@ class Slot:
     def read(self) -> Seen | None:
         """What is in hand; None if nothing is, or if the worker died while it wrote."""
         for _ in range(_READS):
-            (before,) = _NUMBER.unpack_from(self._memory, self._offset)
-            values = _CONTENT.unpack_from(self._memory, self._offset + _NUMBER.size)
-            (after,) = _NUMBER.unpack_from(self._memory, self._offset)
-            if before == after and not before & 1:
-                return _seen(*values)
+            whole = self._memory[self._offset : self._offset + _CONTENT.size + _CHECKSUM.size]
+            content, checksum = whole[: _CONTENT.size], whole[_CONTENT.size :]
+            if _CHECKSUM.pack(zlib.crc32(content)) == checksum:
+                return _seen(*_CONTENT.unpack(content))
         return None
 
 

@@ -95,6 +95,11 @@ class RealCluster:
         said = re.findall(rf"worker={number} event=worker_started pid=(\d+)", self.log.read_text())
         return int(said[-1])
 
+    def numbers(self) -> dict[int, int]:
+        """The number of each worker that was ever started, by its process id."""
+        said = re.findall(r"worker=(\d+) event=worker_started pid=(\d+)", self.log.read_text())
+        return {int(pid): int(number) for number, pid in said}
+
     def group(self) -> list[int]:
         """Every living process of its session."""
         found = []

@@ -22,7 +22,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the kill storm lasts, and which one it is."""
-    parser.addoption("--storm-seconds", type=int, default=30)
+    parser.addoption("--storm-seconds", type=int, default=60)
     parser.addoption("--storm-seed", type=int, default=7)
 
 

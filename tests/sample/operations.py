@@ -62,6 +62,23 @@ class Deposit(Operation):
             time.sleep(params["pause"])  # stands for an item's own slowness: kills must hit it in the middle
 
 
+@register
+class DepositRange(Deposit):
+    """Change the balances of the accounts whose numbers lie in a range."""
+
+    name = "deposit-range"
+    # In a storm an innocent item may be in hand when worker after worker is killed.
+    max_crashes = 1_000
+
+    class Params(Deposit.Params):
+        first = forms.IntegerField()
+        last = forms.IntegerField()
+
+    def items(self, params: dict[str, Any]) -> Any:
+        numbers = {"number__gte": params["first"], "number__lte": params["last"]}
+        return Account.objects.filter(**numbers).values_list("pk", flat=True)
+
+
 class Row(forms.Form):
     number = forms.IntegerField(min_value=1)
     note = forms.CharField(required=False)

@@ -70,6 +70,18 @@ class Job(models.Model):
     cancel_reason = models.TextField(blank=True)
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     retry_count = models.PositiveIntegerField(default=0)
+    # No constraint: it only makes the items' keys, which outlive the ancestor.
+    root = models.ForeignKey(
+        "self", on_delete=models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    retry_items = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text="Which items of its parent it took."
+    )
+
+    rate_per_second = models.FloatField(null=True, help_text="Items begun per second at most, by all its workers.")
+    rate_from = models.DateTimeField(null=True, help_text="Not before this may its next items begin.")
+    failed_before = models.PositiveIntegerField(default=0, db_default=0, help_text="Failures up to the last resume.")
+    processed_before = models.PositiveIntegerField(default=0, db_default=0, help_text="Items up to the last resume.")
 
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
@@ -151,6 +163,8 @@ class Chunk(models.Model):
     due = models.DateTimeField(null=True, help_text="When its first deferred item comes round.")
     crashes = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Workers that died with one item.")
     crash_position = models.PositiveIntegerField(null=True, help_text="That item.")
+    in_hand = models.PositiveIntegerField(null=True, help_text="The item begun, where a second try needs a person.")
+    in_hand_attempt = models.PositiveSmallIntegerField(null=True, help_text="Which try of it that is.")
 
     class Meta:
         constraints = (

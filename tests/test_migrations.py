@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.db.migrations.loader import MigrationLoader
 
 from bulkops import services
 from bulkops.models import Chunk
@@ -14,11 +13,6 @@ from bulkops.models import Chunk
 @pytest.mark.django_db
 def test_no_model_has_changed_without_its_migration():
     call_command("makemigrations", "bulkops", "--check", "--dry-run", verbosity=0)
-
-
-@pytest.mark.django_db
-def test_nothing_was_released_yet_so_there_is_one_migration():
-    assert [name for app, name in MigrationLoader(connection).disk_migrations if app == "bulkops"] == ["0001_initial"]
 
 
 @pytest.mark.django_db(transaction=True)

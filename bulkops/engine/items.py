@@ -18,7 +18,7 @@ from bulkops.conf import conf
 from bulkops.engine.faults import Fault, classify, code_of, describe, is_lost
 from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.engine.statements import ItemStatements, Result
-from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken
+from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken, RetryAfter
 from bulkops.operation import Context
 from bulkops.states import OutcomeState
 
@@ -178,16 +178,20 @@ class ItemRunner:
             return Result(state=OutcomeState.SKIPPED, error_code=code, message=message)
         if isinstance(error, InDoubt):
             return Result(state=OutcomeState.IN_DOUBT, error_code=code, message=message)
-        if isinstance(error, self.operation.retry_on) and context.attempt < self.operation.max_attempts:
+        retried = isinstance(error, (RetryAfter, *self.operation.retry_on))
+        if retried and context.attempt < self.operation.max_attempts:
             return Result(
                 state=OutcomeState.DEFERRED,
                 error_code=code,
                 message=message,
-                due_in_seconds=self._backoff(context.attempt),
+                due_in_seconds=self._wait(error, context.attempt),
             )
         return Result(state=OutcomeState.FAILED, error_code=code, message=message)
 
-    def _backoff(self, attempt: int) -> float:
+    def _wait(self, error: BaseException, attempt: int) -> float:
+        """Seconds until the next try: the back-off, or longer where the other system asks for it, never less."""
         first, most = self.operation.backoff
         doubled = first * 2 ** min(attempt - 1, MOST_DOUBLINGS)
-        return min(doubled, most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+        wait = min(doubled, most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+        asked = error.seconds if isinstance(error, RetryAfter) else 0.0
+        return max(wait, asked * random.uniform(1.0, 1.25))  # noqa: S311 - not all that were refused at once come at once

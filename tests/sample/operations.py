@@ -12,7 +12,7 @@ from django import forms
 from django.db import connection, transaction
 from django.db.models import F
 
-from bulkops import InDoubt, Operation, register
+from bulkops import InDoubt, Operation, RetryAfter, register
 from tests.sample.models import Account, Effect
 
 
@@ -142,6 +142,9 @@ class Habits(Operation):
 
     def do_never_pass_by(self, context: Any) -> None:
         raise Passing("still not")
+
+    def do_retry_after(self, context: Any) -> None:
+        raise RetryAfter(600, "429 Too Many Requests")
 
     def do_commit_as_text(self, context: Any) -> None:
         with connection.cursor() as cursor:

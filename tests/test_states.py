@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime
 
 import pytest
 from django.db import transaction
@@ -21,7 +22,8 @@ def job_in(owner):
 
     def make(state):
         slot = transitions.user_slot(owner) if state in ACTIVE else None
-        return Job.objects.create(operation="note", owner=owner, state=state, slot=slot)
+        finished_at = None if state in ACTIVE else datetime(2026, 1, 1, tzinfo=UTC)
+        return Job.objects.create(operation="note", owner=owner, state=state, slot=slot, finished_at=finished_at)
 
     return make
 
@@ -40,6 +42,7 @@ def test_an_allowed_move_is_taken_and_told(job_in, owner, origin, to):
     assert stored.state == job.state == to
     assert (stored.slot is None) == (to in ENDED)
     assert (stored.finished_at is None) == (to not in ENDED)
+    assert origin in ACTIVE or stored.finished_at == job.finished_at, "it ended when it ended"
     assert (stored.started_at is not None) == (to == JobState.RUNNING)
     event = Event.objects.get()
     assert (event.kind, event.from_state, event.to_state, event.actor) == (EventKind.STATE_CHANGED, origin, to, owner)

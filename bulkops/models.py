@@ -119,6 +119,11 @@ class Job(models.Model):
     def is_active(self) -> bool:
         return self.state in ACTIVE
 
+    @property
+    def retried_kind(self) -> str:
+        """Which items of its parent it took, in words."""
+        return self.retry_items.replace("in_doubt", "in-doubt")
+
 
 class Turn(models.Model):
     """A job's right to one worker."""

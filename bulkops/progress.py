@@ -7,16 +7,16 @@ aggregate over a thousand rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.db.models import Min, Q, Sum
 from django.utils import timezone
 
-from bulkops import holds
+from bulkops import holds, lineage
 from bulkops.models import Chunk
-from bulkops.states import ACTIVE, WORKABLE, JobState
+from bulkops.states import ACTIVE, ENDED, WORKABLE, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,8 @@ class Progress:
     stalled: bool = False
     words: str = ""
     advice: str = ""
+    left: dict[str, int] = field(default_factory=dict)
+    """Of an ended job, by kind: how many items a retry can still take."""
 
     @property
     def percent(self) -> int:
@@ -84,10 +86,34 @@ def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     waiting = any(job.state in WORKABLE for job in jobs)
     served = _served_queues() if waiting else set()
     places = queue_places([job for job in jobs if job.state in UNSTARTED])
-    return {job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served) for job in jobs}
+    left = _left({job.pk: _retryable(job, counts.get(job.pk, {})) for job in jobs if job.state in ENDED and job.total})
+    return {
+        job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served, left.get(job.pk, {}))
+        for job in jobs
+    }
 
 
-def _progress(job: Job, row: dict, position: int | None, now: datetime, served: set[str]) -> Progress:
+def _retryable(job: Job, row: dict) -> dict[str, int]:
+    processed = sum(row.get(name) or 0 for name in ("succeeded", "skipped", "failed", "in_doubt"))
+    counted = {
+        lineage.FAILED: row.get("failed") or 0,
+        lineage.UNPROCESSED: (job.total or 0) - processed,
+        lineage.IN_DOUBT: row.get("in_doubt") or 0,
+    }
+    return {kind: count for kind, count in counted.items() if count > 0}
+
+
+def _left(counted: dict[UUID, dict[str, int]]) -> dict[UUID, dict[str, int]]:
+    """What is left of each kind; asks for children only where there is something to take."""
+    asked = [pk for pk, kinds in counted.items() if kinds]
+    taken = lineage.taken_counts(asked) if asked else {}
+    left = {pk: {kind: n - taken.get(pk, {}).get(kind, 0) for kind, n in counted[pk].items()} for pk in asked}
+    return {pk: {kind: n for kind, n in kinds.items() if n > 0} for pk, kinds in left.items()}
+
+
+def _progress(
+    job: Job, row: dict, position: int | None, now: datetime, served: set[str], left: dict[str, int]
+) -> Progress:
     counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
     processed = sum(counted.values()) - counted["deferred"]
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
@@ -106,6 +132,7 @@ def _progress(job: Job, row: dict, position: int | None, now: datetime, served: 
         stalled=stalled,
         words=words,
         advice=advice,
+        left=left,
         **counted,
     )
 
@@ -165,12 +192,12 @@ _WORDS: dict[JobState, tuple[str, str]] = {
 }
 
 
-def allowed(job: Job) -> dict[str, bool]:
-    """Which controls the job's state allows; retrying is not offered by any face yet."""
+def allowed(job: Job, figures: Progress) -> dict[str, bool]:
+    """Which controls the job's state allows."""
     state = JobState(job.state)
     return {
         "cancellable": state in ACTIVE - {JobState.CANCELLING},
         "pausable": state in WORKABLE,
         "resumable": state == JobState.PAUSED,
-        "retryable": False,
+        "retryable": bool(figures.left),
     }

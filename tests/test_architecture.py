@@ -20,7 +20,7 @@ LAYERS = (
     {"models"},
     {"events", "permissions", "liveness", "verify"},
     {"transitions"},
-    {"dispatch", "doubt"},
+    {"dispatch", "doubt", "lineage"},
     {"holds"},
     {"progress", "diagnosis"},
     {"status"},

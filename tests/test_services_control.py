@@ -161,7 +161,7 @@ def test_nobody_else_may_control_it_in_any_state(job_in, request, person, state,
 def test_what_faces_offer_is_what_services_take(job_in, owner, state):
     for control, offered in (("cancel", "cancellable"), ("pause", "pausable"), ("resume", "resumable")):
         job = job_in(state)
-        if progress.allowed(job)[offered]:
+        if progress.allowed(job, progress.of(job))[offered]:
             assert apply(control, job, owner) not in {REFUSED, state}
         Job.objects.all().delete()
 

@@ -4,7 +4,20 @@ Services never meet the engine but in the tables.
 """
 
 from bulkops.services.controlling import cancel, pause, resume
+from bulkops.services.deciding import decide
 from bulkops.services.locking import lock_user
+from bulkops.services.retrying import retry
 from bulkops.services.submitting import Submission, check, record, submit
 
-__all__ = ["Submission", "cancel", "check", "lock_user", "pause", "record", "resume", "submit"]
+__all__ = [
+    "Submission",
+    "cancel",
+    "check",
+    "decide",
+    "lock_user",
+    "pause",
+    "record",
+    "resume",
+    "retry",
+    "submit",
+]

@@ -24,7 +24,7 @@ from bulkops.services.locking import is_lock_timeout, lock_user
 from bulkops.states import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bulkops.operation import Operation
 
@@ -185,11 +185,19 @@ def submit(*, user: Any, operation: str, idempotency_key: str | None = None, **w
 
 
 def record(submission: Submission, key: str | None = None) -> Job:
-    """The transaction of `submit`. Called again when a constraint decided a race, to find who won it."""
+    """The transaction of `submit`."""
+    return decided_by_the_database(submission.user, lambda: _record(submission, key))
+
+
+def decided_by_the_database(user: Any, insert: Callable[[], Job]) -> Job:
+    """Run what inserts a job of that user in a transaction, and again when a constraint decided a race.
+
+    The next look will see who won it. Raises ActiveJobExists or SubmissionBusy where a row lock was not to be had.
+    """
     for _ in range(SUBMIT_ATTEMPTS):
         try:
             with transaction.atomic():
-                return _record(submission, key)
+                return insert()
         except IntegrityError as error:
             # Somebody took the slot or the key between our look and our insert: the next look will see them.
             if not _is_race(error):
@@ -197,8 +205,8 @@ def record(submission: Submission, key: str | None = None) -> Job:
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-            raise _busy(submission.user) from None
-    raise _busy(submission.user)
+            raise _busy(user) from None
+    raise _busy(user)
 
 
 def _record(submission: Submission, key: str | None) -> Job:

@@ -188,14 +188,40 @@ def test_a_connection_that_the_operation_closes_itself_is_its_own_failure(owner,
     assert [state for state, _ in outcomes(job)] == ["succeeded", "failed", "succeeded"]
 
 
-def test_a_lost_connection_ends_the_worker_with_one_line(monkeypatch, caplog):
+def say_that_it_is_away():
+    raise DatabaseAway
+
+
+def lose_it_between_items():
+    """As while a chunk is claimed: Django's own error, of a session that ends."""
+    with transaction.atomic():
+        end_the_session()
+
+
+@pytest.mark.parametrize("how", [say_that_it_is_away, lose_it_between_items, cut_and_ask])
+def test_a_lost_connection_ends_the_worker_with_one_line(transactional_db, monkeypatch, caplog, how):
     def lost(*_):
-        raise DatabaseAway
+        connection.ensure_connection()
+        how()
 
     monkeypatch.setattr(entry.runner, "run_slice", lost)
     monkeypatch.setattr(entry.holder, "current", lambda: None)
     with pytest.raises(SystemExit):
         entry.run_slice("1b4e28ba-2fa1-4d2b-883f-0016d3cca427", 0, 1)
+    connection.close()
     (record,) = caplog.records
     assert "event=slice_left database_away" in record.getMessage()
     assert record.exc_info is None
+
+
+def test_any_other_error_ends_it_with_a_traceback(transactional_db, monkeypatch, caplog):
+    def wrong(*_):
+        Effect.objects.extra(where=["nonsense"]).count()
+
+    monkeypatch.setattr(entry.runner, "run_slice", wrong)
+    monkeypatch.setattr(entry.holder, "current", lambda: None)
+    with pytest.raises(SystemExit):
+        entry.run_slice("1b4e28ba-2fa1-4d2b-883f-0016d3cca427", 0, 1)
+    (record,) = caplog.records
+    assert "event=slice_failed" in record.getMessage()
+    assert record.exc_info

@@ -94,12 +94,16 @@ def test_a_database_that_is_away_is_told_with_200_and_the_poll_goes_on(as_owner:
     assert "database does not answer" in card
 
 
-@pytest.mark.parametrize("path", ["/", "{job}", "{job}items/", "/operations/note/"])
+@pytest.mark.parametrize(
+    "path", ["/", "{job}", "{job}items/", "/operations/note/", "/accounts/login/", "/admin/bulkops/job/"]
+)
 def test_a_page_without_its_database_is_503_in_words(as_owner: Client, job: Job, path: str) -> None:
     with mock.patch(CURSOR, side_effect=OperationalError("gone")):
         response = as_owner.get(path.format(job=job.get_absolute_url()))
     assert response.status_code == 503
-    assert "The database does not answer" in response.content.decode()
+    page = response.content.decode()
+    assert "The database does not answer" in page
+    assert '<meta http-equiv="refresh"' in page
 
 
 def test_controls_are_left_alone_while_they_are_the_same(as_owner: Client, put: Callable[..., Job]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import F, Min, Q, QuerySet
 
-from bulkops import dispatch, events, transitions
+from bulkops import dispatch, doubt, events, transitions
 from bulkops.clock import ClockTimestamp, database_now
 from bulkops.models import Chunk, Cluster, Job, Outcome, Turn
 from bulkops.states import STOPPING, EventKind, JobState, OutcomeState
@@ -33,11 +33,12 @@ def take_back(job: Job, condition: Q) -> bool:
     """Free the turns and chunks of the job that match, and say whether there were any.
 
     Raises the epoch of each chunk, so that a holder which is only frozen finds its fence lost, and the `seq` of each
-    turn, so that it cannot hand on.
+    turn, so that it cannot hand on. An item in hand that must not be begun twice is set aside as in doubt.
     """
     turns = Turn.objects.filter(condition, job=job).update(
         seq=F("seq") + 1, holder=None, worker=None, message_id=None, due=ClockTimestamp()
     )
+    doubt.set_aside_held(job, condition)
     chunks = Chunk.objects.filter(condition, job=job).update(epoch=F("epoch") + 1, holder=None, worker=None)
     if turns or chunks:
         events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")

@@ -20,7 +20,7 @@ LAYERS = (
     {"models"},
     {"events", "permissions", "liveness", "verify"},
     {"transitions"},
-    {"dispatch"},
+    {"dispatch", "doubt"},
     {"holds"},
     {"progress", "diagnosis"},
     {"status"},
@@ -194,7 +194,7 @@ def _writes(node):
 
 
 def test_rows_are_locked_by_their_keepers_only():
-    keepers = {"services.locking", "transitions", "engine.casualties", "engine.turns"}
+    keepers = {"doubt", "services.locking", "transitions", "engine.casualties", "engine.turns"}
     assert broken(lambda path: "select_for_update" in path.read_text() and name_of(path) not in keepers) == {}
 
 

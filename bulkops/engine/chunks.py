@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 
 from bulkops import holds, manifests, transitions
 from bulkops.clock import ClockTimestamp
-from bulkops.engine.statements import Claim, Retry
+from bulkops.engine.statements import Claim, Try
 from bulkops.models import Chunk, Manifest, Outcome
 from bulkops.states import WORKABLE, JobState, OutcomeState
 
 if TYPE_CHECKING:
     from bulkops.engine.holder import Holder
     from bulkops.engine.turns import Taken
+    from bulkops.manifests import Content
 
 # MATERIALIZED: as a plain sub-select the planner may run it per outer row, and LIMIT 1 then claims several.
 # SKIP LOCKED: a killed worker's connection may still hold the row for a moment.
@@ -56,13 +57,13 @@ def claim(taken: Taken, holder: Holder) -> Claim | None:
         return Claim(**dict(zip(names, row, strict=True)))
 
 
-def items_of(taken: Taken, claim: Claim) -> list[Any]:
+def items_of(taken: Taken, claim: Claim) -> Content:
     """The items of a claimed chunk, in order."""
-    return manifests.decode(Manifest.objects.values_list("payload", flat=True).get(pk=(taken.job_id, claim.number)))
+    return manifests.read(Manifest.objects.values_list("payload", flat=True).get(pk=(taken.job_id, claim.number)))
 
 
-def due_retries(taken: Taken, claim: Claim) -> list[Retry]:
-    """The chunk's deferred items that have come round."""
+def due_retries(taken: Taken, claim: Claim) -> list[Try]:
+    """The next tries of the chunk's deferred items that have come round."""
     if not claim.deferred:
         return []
     rows = Outcome.objects.filter(
@@ -72,7 +73,7 @@ def due_retries(taken: Taken, claim: Claim) -> list[Retry]:
         position__lt=claim.start + claim.size,
         due__lte=ClockTimestamp(),
     ).values_list("position", "attempt")
-    return [Retry(position=position, attempt=attempt) for position, attempt in rows.order_by("due")]
+    return [Try(claim=claim, position=position, attempt=tries + 1) for position, tries in rows.order_by("due")]
 
 
 def release(claim: Claim) -> None:

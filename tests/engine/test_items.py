@@ -156,7 +156,7 @@ def test_outside_a_transaction_the_operation_gets_a_stable_key(owner, worker):
 
 
 def test_an_item_tried_two_thousand_times_still_has_a_wait():
-    assert engine_items.ItemRunner(Habits(), {})._wait(ValueError(), 2_000) <= 0.02 * 1.25
+    assert engine_items.ItemRunner(Habits(), {}, bool)._wait(ValueError(), 2_000) <= 0.02 * 1.25
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_item_tried_two_thousand_times_still_has_a_wait():
     ],
 )
 def test_a_wait_that_the_other_system_asks_for_is_kept(asked, least, most):
-    waits = [engine_items.ItemRunner(Habits(), {})._wait(RetryAfter(asked), 1) for _ in range(50)]
+    waits = [engine_items.ItemRunner(Habits(), {}, bool)._wait(RetryAfter(asked), 1) for _ in range(50)]
     assert least <= min(waits) <= max(waits) <= most
 
 

@@ -223,6 +223,23 @@ class HabitsOutside(Habits):
 
 
 @register
+class Holding(Operation):
+    """Has an effect that must not be repeated; an item may name a moment in which a test interferes."""
+
+    name = "holding"
+    transactional = False
+    in_doubt = "hold"
+    retry_on = (Passing,)
+    backoff = (0.01, 0.02)
+    meanwhile: ClassVar[dict[str, Any]] = {}
+    """What a test does while an item is in hand."""
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        Effect.objects.create(item=str(item), note=f"{context.attempt} {context.key}")
+        return self.meanwhile.get(item, lambda _: None)(context)
+
+
+@register
 class Ending(Operation):
     """Has a finish that can go wrong."""
 

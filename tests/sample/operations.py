@@ -14,6 +14,7 @@ from django.db.models import F
 
 from bulkops import InDoubt, Operation, RetryAfter, register
 from tests.sample.models import Account, Effect
+from ticketing.operations import Refund
 
 
 @register
@@ -387,3 +388,12 @@ class Freezing(Note):
 def _parameters() -> dict[str, Any]:
     given = connection.get_connection_params()
     return {name: given[name] for name in ("dbname", "user", "password", "host", "port") if name in given}
+
+
+@register
+class RefundHeld(Refund):
+    """Refund orders at a provider that ignores idempotency keys: what is not known is not asked again."""
+
+    name = "refund-orders-held"
+    in_doubt = "hold"
+    address = "refunds/?keys=ignored"

@@ -64,6 +64,8 @@ class Conf:
     preview_items: int = 5
     """Rows shown before a job is started."""
 
+    failure_share_items: int = 20
+    """A `max_failures` that is a share counts once so many items were tried since the job was begun or last resumed."""
     transient_attempts: int = 5
     """How often an item is run again after a deadlock or a serialization failure."""
     idempotency_hours: float = 24.0

@@ -6,7 +6,7 @@ Used by the engine, which holds and lets go, and by services, which must not wai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Min, Q, QuerySet
 
@@ -97,6 +97,20 @@ def withdraw_turns(job: Job) -> None:
 def ask_to_stop(job: Job, *, stop: bool = True) -> None:
     """Set or clear the flag which each item's commit returns to its worker; no fence is touched."""
     unfinished(job).update(stop=stop)
+
+
+def pause(job: Job, why: str, *, actor: Any = None) -> None:
+    """Let the job, which is workable, stand still for a reason in words: at once where nobody holds anything of it.
+
+    What workers have in hand they finish first; the last of them settles the job.
+    """
+    events.record(job, EventKind.PAUSE_REQUESTED, actor=actor, detail=why)
+    ask_to_stop(job)
+    if any_held(job):
+        transitions.move(job, JobState.PAUSING, actor=actor)
+        return
+    withdraw_turns(job)
+    transitions.move(job, JobState.PAUSED, actor=actor)
 
 
 def is_complete(job: Job) -> bool:

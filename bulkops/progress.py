@@ -7,7 +7,8 @@ aggregate over a thousand rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import textwrap
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
@@ -15,8 +16,8 @@ from django.db.models import Min, Q, Sum
 from django.utils import timezone
 
 from bulkops import holds, lineage
-from bulkops.models import Chunk
-from bulkops.states import ACTIVE, ENDED, WORKABLE, JobState
+from bulkops.models import Chunk, Event
+from bulkops.states import ACTIVE, ENDED, WORKABLE, EventKind, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 UNSTARTED = frozenset({JobState.QUEUED, JobState.PREPARING})
+REASON_CHARS = 200
+"""What the card shows of the reason for a pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +90,25 @@ def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     served = _served_queues() if waiting else set()
     places = queue_places([job for job in jobs if job.state in UNSTARTED])
     left = _left({job.pk: _retryable(job, counts.get(job.pk, {})) for job in jobs if job.state in ENDED and job.total})
-    return {
-        job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served, left.get(job.pk, {}))
-        for job in jobs
+    reasons = _paused_for([job for job in jobs if job.state == JobState.PAUSED])
+    figures = {job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served) for job in jobs}
+    for pk, why in reasons.items():
+        figures[pk] = replace(figures[pk], words=f"{figures[pk].words}: {why}")
+    for pk, kinds in left.items():
+        figures[pk] = replace(figures[pk], left=kinds)
+    return figures
+
+
+def _paused_for(jobs: list[Job]) -> dict[UUID, str]:
+    """Why each of these stands still, where anybody or anything gave a reason."""
+    if not jobs:
+        return {}
+    asked = Event.objects.filter(job__in=jobs, kind=EventKind.PAUSE_REQUESTED).order_by("job", "-pk").distinct("job")
+    told = {
+        job: textwrap.shorten(detail, REASON_CHARS, placeholder=" …")
+        for job, detail in asked.values_list("job", "detail")
     }
+    return {job: why.rstrip(".") for job, why in told.items() if why}
 
 
 def _retryable(job: Job, row: dict) -> dict[str, int]:
@@ -111,9 +129,7 @@ def _left(counted: dict[UUID, dict[str, int]]) -> dict[UUID, dict[str, int]]:
     return {pk: {kind: n for kind, n in kinds.items() if n > 0} for pk, kinds in left.items()}
 
 
-def _progress(
-    job: Job, row: dict, position: int | None, now: datetime, served: set[str], left: dict[str, int]
-) -> Progress:
+def _progress(job: Job, row: dict, position: int | None, now: datetime, served: set[str]) -> Progress:
     counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
     processed = sum(counted.values()) - counted["deferred"]
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
@@ -132,7 +148,6 @@ def _progress(
         stalled=stalled,
         words=words,
         advice=advice,
-        left=left,
         **counted,
     )
 

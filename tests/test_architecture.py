@@ -18,7 +18,7 @@ LAYERS = (
     {"operation", "inputs", "manifests", "idempotency", "fields"},
     {"registry", "querysets"},
     {"models"},
-    {"events", "permissions", "liveness", "verify"},
+    {"events", "permissions", "liveness", "verify", "failures"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
     {"holds"},

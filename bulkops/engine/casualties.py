@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from bulkops import doubt, registry, transitions
-from bulkops.engine import finishing
+from bulkops.engine import breaker, finishing
 from bulkops.engine.hand import Doing
 from bulkops.engine.statements import Claim, ItemStatements, Result, Try
 from bulkops.exceptions import FenceLost, UnknownOperation
@@ -50,6 +50,7 @@ def record(in_hand: InHand, *, timed_out: bool) -> bool:
             _record_item(
                 job, in_hand, statements, most, Result(state=OutcomeState.FAILED, error_code=code, message=words)
             )
+            breaker.look(job)
         elif _counted(job, most, at_once=timed_out):
             finishing.fail_locked(job, words, code)
     logger.warning(

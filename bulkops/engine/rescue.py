@@ -18,7 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
-from bulkops.engine import sessions
+from bulkops.engine import breaker, sessions
 from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
@@ -100,6 +100,7 @@ def _release(condition: Q) -> int:
             job = transitions.lock_job(job_id, skip_locked=True)
             if job is None or not holds.take_back(job, condition):
                 continue
+            breaker.look(job)
             if not holds.settle_stop(job) and job.state in ACTIVE:
                 holds.send_turns(job)
             moved += 1

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import events, permissions, registry, transitions
+from bulkops import events, holds, permissions, registry, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, finishing, late_results, preparing, turns, unknown
+from bulkops.engine.breaker import Breaker
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
@@ -81,9 +82,7 @@ def _pause(taken: Taken, why: str) -> None:
     with transaction.atomic():
         job = transitions.lock_job(taken.job_id)
         if job is not None and job.state in WORKABLE and turns.lock_own(job, taken) is not None:
-            events.record(job, EventKind.PAUSE_REQUESTED, detail=why)
-            job.chunks.filter(finished=False).update(stop=True)
-            transitions.move(job, JobState.PAUSING, detail=why)
+            holds.pause(job, why)
 
 
 class Slice:
@@ -97,6 +96,7 @@ class Slice:
         self.holder = holder
         self.runner = ItemRunner(operation, params, holder.draining)
         self.messages = Messages(job.pk)
+        self.breaker = Breaker(job.pk, operation.max_failures)
         self.ends_at = time.monotonic() + conf().slice_seconds
         self._told_to_stop = False
         self._ask_again_at = 0.0
@@ -145,7 +145,7 @@ class Slice:
             late_results.settle(self.job.pk, one, late.result)
             raise FenceLost from late
         self.messages.write_if_due()
-        return stop
+        return self.breaker.trips(self.runner.statements.recorded) or stop
 
     def _in_hand(self, one: Try) -> InHand:
         return InHand(

@@ -113,6 +113,8 @@ class ItemStatements:
 
     def __init__(self) -> None:
         self._prepared_on: Any = None
+        self.recorded: OutcomeState | None = None
+        """What was recorded last."""
 
     def prepare(self) -> None:
         """Prepare on the present connection unless done. Call outside an item's transaction: PREPARE can fail it."""
@@ -145,6 +147,7 @@ class ItemStatements:
         In the caller's transaction, or committed alone where there is none. Raises FenceLost.
         """
         claim = one.claim
+        self.recorded = result.state
         if one.attempt == 1:
             return self._execute(
                 "EXECUTE bulkops_advance (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",

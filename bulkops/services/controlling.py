@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkops import events, holds, storable, transitions
+from bulkops import events, failures, holds, storable, transitions
 from bulkops.conf import conf
 from bulkops.exceptions import NotAllowedNow
 from bulkops.services.locking import controlled
@@ -50,13 +50,7 @@ def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
         if locked.state in ENDED or locked.state == JobState.CANCELLING or holds.is_complete(locked):
             raise NotAllowedNow("This job cannot be paused any more.", locked)
         why = storable.text(reason.strip(), conf().message_chars)
-        events.record(locked, EventKind.PAUSE_REQUESTED, actor=actor, detail=why)
-        holds.ask_to_stop(locked)
-        if holds.any_held(locked):
-            transitions.move(locked, JobState.PAUSING, actor=actor)
-            return locked
-        holds.withdraw_turns(locked)
-        transitions.move(locked, JobState.PAUSED, actor=actor)
+        holds.pause(locked, why, actor=actor)
         return locked
 
 
@@ -67,6 +61,7 @@ def resume(*, job: Job, actor: Any, reason: str = "") -> Job:
         if locked.state in STOPPING or locked.state != JobState.PAUSED:
             raise NotAllowedNow("Only a paused job can be resumed.", locked)
         holds.ask_to_stop(locked, stop=False)
+        failures.begin_anew(locked)
         if locked.total is None:
             to = JobState.PREPARING
         else:

@@ -397,3 +397,28 @@ class RefundHeld(Refund):
     name = "refund-orders-held"
     in_doubt = "hold"
     address = "refunds/?keys=ignored"
+
+
+@register
+class Failing(Operation):
+    """Items called “bad” fail, and take their time over it; the job pauses after ten of them."""
+
+    name = "failing"
+    parallelism = 4
+    max_failures = 10
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        Effect.objects.create(item=str(item))
+        if item == "bad":
+            time.sleep(0.02)  # stands for an item's own slowness: workers must overlap
+            raise ValueError("bad item")
+        if item == "doubt":
+            raise InDoubt("the answer was cut off")
+
+
+@register
+class FailingShare(Failing):
+    """The same, and it pauses when half of the items failed."""
+
+    name = "failing-share"
+    max_failures = 0.5

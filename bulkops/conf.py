@@ -38,8 +38,12 @@ class Conf:
     """How long a job waits for a worker that knows its operation, as during a deploy, before it pauses."""
     no_worker_seconds: float = 60.0
     """With no cluster alive for this long, page and API refuse new jobs."""
-    listen_fallback_seconds: float = 1.0
-    """A worker looks into the queue this often even when no notification came."""
+    listen_fallback_seconds: float = 5.0
+    """A worker looks into the queue this often even when no notification came and nothing became due."""
+    wedged_after_seconds: float = 30.0
+    """A worker that neither works nor takes a waiting message for so long is replaced."""
+    schedules_every_seconds: float = 30.0
+    """How often a cluster makes tasks of django-q2's schedules that are due."""
 
     item_bytes: int = 64 * 1024
     """Size of one item as JSON."""

@@ -185,6 +185,7 @@ class _Preparation:
 
     def _look(self, count: int) -> None:
         """Show how far it is. Raises Interrupted where the job is no longer this worker's to prepare."""
+        self._put_down()
         wanted = Job.objects.filter(pk=self.job.pk, state=JobState.PREPARING, prepare_epoch=self.epoch)
         if not wanted.update(prepared=count):
             raise Interrupted

@@ -11,7 +11,7 @@ import pytest
 from django.db.models import Count
 
 from bulkops import manifests, registry, services
-from bulkops.engine import preparing
+from bulkops.engine import hand, preparing
 from bulkops.models import Chunk, Job, Manifest, Outcome
 from bulkops.states import JobState
 from tests.sample.models import Account, Effect
@@ -227,3 +227,15 @@ def test_a_prepared_job_goes_ahead_of_further_slices_of_others(owner, stranger, 
     prepared.refresh_from_db()
     running.refresh_from_db()
     assert (prepared.state, running.state) == (JobState.COMPLETED, JobState.RUNNING)
+
+
+def test_checking_given_items_for_long_gives_signs_of_life_all_along(owner, worker, settings, monkeypatch):
+    settings.BULKOPS = {"validated_in_request": 0}
+    monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0)
+    signs = []
+    job = services.submit(user=owner, operation="rows", items=[{"number": "1"}] * 20)
+    monkeypatch.setattr(hand, "put_down", lambda: signs.append(1))
+    assert worker.step() == "prepared"
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert len(signs) >= 20

@@ -274,7 +274,7 @@ def test_cancel_takes_back_from_a_dead_holder_and_settles_at_once(owner, worker)
 
 def test_rows_of_clusters_that_died_a_day_ago_are_forgotten(worker, other):
     Cluster.objects.filter(pk=worker.cluster.pk).update(alive_until=from_now(-25 * 3600))
-    other.rescue()
+    rescue.forget_long_dead()
     assert list(Cluster.objects.values_list("pk", flat=True)) == [other.cluster.pk]
 
 

@@ -63,6 +63,17 @@ class Deposit(Operation):
             time.sleep(params["pause"])  # stands for an item's own slowness: kills must hit it in the middle
 
 
+@register
+class SlowDeposit(Deposit):
+    """Change every account's balance, at that pace until the test has seen enough and says “hurry”."""
+
+    name = "slow-deposit"
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        hurried = Effect.objects.filter(item="hurry").exists()
+        super().process(item, params | {"pause": 0} if hurried else params, context)
+
+
 class Row(forms.Form):
     number = forms.IntegerField(min_value=1)
     note = forms.CharField(required=False)

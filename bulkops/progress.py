@@ -130,7 +130,9 @@ def _left(counted: dict[UUID, dict[str, int]]) -> dict[UUID, dict[str, int]]:
 
 
 def _progress(job: Job, row: dict, position: int | None, now: datetime, served: set[str]) -> Progress:
-    counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
+    counted: dict[str, Any] = {
+        name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")
+    }
     processed = sum(counted.values()) - counted["deferred"]
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
     rate = processed / elapsed if elapsed and processed else None

@@ -74,6 +74,8 @@ class Conf:
     """How often an item is run again after a deadlock or a serialization failure."""
     idempotency_hours: float = 24.0
     """How long an idempotency key is remembered."""
+    keep_jobs_days: float | None = 90.0
+    """How long an ended job is kept, with all its rows; 0 or None: for ever."""
     poll_seconds: float = 1.0
     """How often the card asks for news while a job is active."""
     poll_paused_seconds: float = 5.0

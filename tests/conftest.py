@@ -65,6 +65,15 @@ def _media_of_its_own(settings: Any, tmp_path: Any) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Without the schedule that a migration makes: the first test would find it, and no other."""
+    from django_q.models import Schedule
+
+    with django_db_blocker.unblock():
+        Schedule.objects.all().delete()
+
+
 def _person(django_user_model: Any, name: str, *permissions: str) -> Any:
     from django.contrib.auth.models import Permission
 

@@ -84,7 +84,7 @@ def test_a_pass_that_hangs_is_killed_and_the_leader_waits_for_nothing(monkeypatc
     passes.look()
     assert passes._process.is_alive()
     wait_until_gone(passes, 10)
-    assert 0.5 < time.monotonic() - began
+    assert time.monotonic() - began > 0.5
     assert "event=schedules_stopped" in caplog.text
 
 

@@ -28,6 +28,10 @@ class Conf:
     lock_timeout_seconds: float = 5.0
     """How long a submission or a control action waits for a row lock."""
 
+    rate_quantum_seconds: float = 0.25
+    """A worker of a job with a speed limit is given permits for about this long; in any second, as much more of the
+    limit may begin."""
+
     cluster_renew_seconds: float = 2.0
     """How often a cluster's leader says that it lives, rescues and looks for due work."""
     cluster_alive_seconds: float = 10.0

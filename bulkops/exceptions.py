@@ -148,6 +148,12 @@ class NotAllowedNow(BulkopsError):
         self.job = job
 
 
+class InvalidRate(BulkopsError):
+    """This is no speed limit."""
+
+    code = "validation"
+
+
 # -- raised inside a worker
 
 

@@ -18,7 +18,7 @@ LAYERS = (
     {"operation", "inputs", "manifests", "idempotency", "fields"},
     {"registry", "querysets"},
     {"models"},
-    {"events", "permissions", "liveness", "verify", "failures"},
+    {"events", "permissions", "liveness", "verify", "failures", "permits"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
     {"holds"},

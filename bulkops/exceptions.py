@@ -163,6 +163,15 @@ class FenceLost(BulkopsError):
     code = "fence-lost"
 
 
+class ItemsUnreadable(BulkopsError):
+    """The stored items of a chunk cannot be read."""
+
+    code = "items-unreadable"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The stored items of chunk {number} cannot be read; restore the table bulkops_manifest.")
+
+
 class ItemSkipped(BulkopsError):
     """The operation skipped this item."""
 

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from bulkops import holds, manifests, transitions
 from bulkops.clock import ClockTimestamp
 from bulkops.engine.statements import Claim, Try
+from bulkops.exceptions import ItemsUnreadable
 from bulkops.models import Chunk, Manifest, Outcome
 from bulkops.states import WORKABLE, JobState, OutcomeState
 
@@ -65,8 +66,16 @@ def claim(taken: Taken, holder: Holder, allowance: Allowance | None = None) -> C
 
 
 def items_of(taken: Taken, claim: Claim) -> Content:
-    """The items of a claimed chunk, in order."""
-    return manifests.read(Manifest.objects.values_list("payload", flat=True).get(pk=(taken.job_id, claim.number)))
+    """The items of a claimed chunk, in order. Raises ItemsUnreadable."""
+    payload = Manifest.objects.values_list("payload", flat=True).filter(pk=(taken.job_id, claim.number)).first()
+    try:
+        content = manifests.read(payload or b"")
+        whole = len(content.items) == claim.size
+    except Exception:  # whatever it is that a damaged payload raises
+        whole = False
+    if not whole:
+        raise ItemsUnreadable(claim.number)
+    return content
 
 
 def due_retries(taken: Taken, claim: Claim) -> list[Try]:

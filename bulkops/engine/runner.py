@@ -20,7 +20,7 @@ from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
 from bulkops.engine.statements import Try
-from bulkops.exceptions import FenceLost, InvalidParams, UnknownOperation
+from bulkops.exceptions import FenceLost, InvalidParams, ItemsUnreadable, UnknownOperation
 from bulkops.models import Job
 from bulkops.operation import Context
 from bulkops.states import WORKABLE, EventKind, JobState
@@ -114,6 +114,9 @@ class Slice:
                     break
         except FenceLost:
             logger.warning("job=%s turn=%s event=fence_lost", self.job.pk, self.taken.number)
+        except ItemsUnreadable as error:
+            # Left to escape, it would end one worker after another.
+            finishing.fail(self.taken, error.message, error.code)
         self.messages.flush()
         finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked)
         return worked

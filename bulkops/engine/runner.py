@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from bulkops import events, holds, permissions, registry, transitions
 from bulkops.conf import conf
-from bulkops.engine import chunks, finishing, late_results, preparing, turns, unknown
+from bulkops.engine import chunks, durability, finishing, late_results, preparing, turns, unknown
 from bulkops.engine.allowance import Allowance
 from bulkops.engine.breaker import Breaker
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -108,10 +108,11 @@ class Slice:
         claim: Claim | None = None
         worked = False
         try:
-            while (claim := chunks.claim(self.taken, self.holder, self.allowance)) is not None:
-                worked = True
-                if not self._work_chunk(claim):
-                    break
+            with durability.of_items(self.operation.durability):
+                while (claim := chunks.claim(self.taken, self.holder, self.allowance)) is not None:
+                    worked = True
+                    if not self._work_chunk(claim):
+                        break
         except FenceLost:
             logger.warning("job=%s turn=%s event=fence_lost", self.job.pk, self.taken.number)
         except ItemsUnreadable as error:

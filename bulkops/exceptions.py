@@ -148,6 +148,12 @@ class NotAllowedNow(BulkopsError):
         self.job = job
 
 
+class InvalidRate(BulkopsError):
+    """This is no speed limit."""
+
+    code = "validation"
+
+
 # -- raised inside a worker
 
 
@@ -155,6 +161,15 @@ class FenceLost(BulkopsError):
     """Somebody else has this chunk; leave quietly."""
 
     code = "fence-lost"
+
+
+class ItemsUnreadable(BulkopsError):
+    """The stored items of a chunk cannot be read."""
+
+    code = "items-unreadable"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The stored items of chunk {number} cannot be read; restore the table bulkops_manifest.")
 
 
 class ItemSkipped(BulkopsError):

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from bulkops.idempotency import IdempotencyKey
-from bulkops.querysets import JobQuerySet
+from bulkops.querysets import JobManager, JobQuerySet
 from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
 
 __all__ = ["Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
@@ -86,8 +86,10 @@ class Job(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    pruned_at = models.DateTimeField(null=True, editable=False, help_text="Since then it is being deleted.")
 
-    objects = JobQuerySet.as_manager()
+    objects = JobManager()
+    with_pruned = JobQuerySet.as_manager()
 
     replayed = False
     """Set by `submit` where an idempotency key named a job that was there already."""

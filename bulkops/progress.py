@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Min, Q, Sum
 from django.utils import timezone
 
-from bulkops import holds, lineage
+from bulkops import holds, lineage, permits
 from bulkops.models import Chunk, Event
 from bulkops.states import ACTIVE, ENDED, WORKABLE, EventKind, JobState
 
@@ -190,8 +190,10 @@ def _in_words(job: Job, position: int | None, next_try: datetime | None, now: da
         return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
     if job.state == JobState.QUEUED and position:
         return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
-    if job.state == JobState.RUNNING and next_try is not None and next_try > now:
-        return "Running; some items wait for another try", ""
+    if job.state == JobState.RUNNING:
+        limited = "Running" if job.rate_per_second is None else f"Running, {permits.in_words(job.rate_per_second)}"
+        waiting = next_try is not None and next_try > now
+        return f"{limited}; some items wait for another try" if waiting else limited, ""
     if job.state == JobState.FAILED:
         return "Failed", job.error
     return _WORDS[JobState(job.state)]
@@ -199,7 +201,6 @@ def _in_words(job: Job, position: int | None, next_try: datetime | None, now: da
 
 _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.QUEUED: ("Waiting for a free worker", ""),
-    JobState.RUNNING: ("Running", ""),
     JobState.PAUSING: ("Pausing: the item in hand is finished first", ""),
     JobState.PAUSED: ("Paused", "Resume it to go on where it stands, or cancel it."),
     JobState.CANCELLING: ("Cancelling: the item in hand is finished first", ""),

@@ -18,7 +18,12 @@ from bulkops.verify import verify
 
 pytestmark = pytest.mark.django_db
 
-CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
+CONTROLS = {
+    "cancel": services.cancel,
+    "pause": services.pause,
+    "resume": services.resume,
+    "rate": lambda job, actor: services.set_rate(job=job, rate=5, actor=actor),
+}
 REFUSED = "refused"
 
 # What each control makes of each active state, when nobody holds anything of the job, and when a living worker does.
@@ -34,6 +39,7 @@ UNHELD = {
         JobState.PAUSED: JobState.RUNNING,
         JobState.PAUSING: JobState.RUNNING,
     },
+    "rate": {state: state for state in ACTIVE},
 }
 HELD = {
     "cancel": {**dict.fromkeys(ACTIVE, JobState.CANCELLING), JobState.PAUSED: JobState.CANCELLING},
@@ -42,6 +48,7 @@ HELD = {
         JobState.CANCELLING: REFUSED,
     },
     "resume": dict.fromkeys(ACTIVE, REFUSED),
+    "rate": {state: state for state in ACTIVE},
 }
 
 

@@ -176,6 +176,8 @@ def _mend(job_id: UUID) -> bool:
         return True
     if job.state in STOPPING and not holds.is_complete(job):
         return False  # somebody has an item in hand, and settles when it is done
+    if job.state in WORKABLE:
+        holds.forget_nudges(job)
     lost = Turn.objects.filter(job=job, holder__isnull=True).filter(
         Q(due__isnull=True) | Q(due__lt=from_now(-conf().turn_grace_seconds))
     )

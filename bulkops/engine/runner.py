@@ -13,13 +13,14 @@ from django.db import connection, transaction
 from bulkops import events, holds, permissions, registry, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, finishing, late_results, preparing, turns, unknown
+from bulkops.engine.allowance import Allowance
 from bulkops.engine.breaker import Breaker
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
 from bulkops.engine.statements import Try
-from bulkops.exceptions import FenceLost, InvalidParams, UnknownOperation
+from bulkops.exceptions import FenceLost, InvalidParams, ItemsUnreadable, UnknownOperation
 from bulkops.models import Job
 from bulkops.operation import Context
 from bulkops.states import WORKABLE, EventKind, JobState
@@ -96,6 +97,7 @@ class Slice:
         self.holder = holder
         self.runner = ItemRunner(operation, params, holder.draining)
         self.messages = Messages(job.pk)
+        self.allowance = Allowance()
         self.breaker = Breaker(job.pk, operation.max_failures)
         self.ends_at = time.monotonic() + conf().slice_seconds
         self._told_to_stop = False
@@ -106,12 +108,15 @@ class Slice:
         claim: Claim | None = None
         worked = False
         try:
-            while (claim := chunks.claim(self.taken, self.holder)) is not None:
+            while (claim := chunks.claim(self.taken, self.holder, self.allowance)) is not None:
                 worked = True
                 if not self._work_chunk(claim):
                     break
         except FenceLost:
             logger.warning("job=%s turn=%s event=fence_lost", self.job.pk, self.taken.number)
+        except ItemsUnreadable as error:
+            # Left to escape, it would end one worker after another.
+            finishing.fail(self.taken, error.message, error.code)
         self.messages.flush()
         finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked)
         return worked
@@ -125,16 +130,18 @@ class Slice:
             if self._work_item(one, content) or self._over():
                 return False
         with transaction.atomic():
-            transitions.lock_job(self.job.pk)
-            chunks.release(claim)
+            job = transitions.lock_job(self.job.pk)
+            if job is not None:
+                chunks.release(job, claim)
         return True
 
     def _over(self) -> bool:
-        return self.holder.draining() or time.monotonic() >= self.ends_at
+        return self.holder.draining() or time.monotonic() >= self.ends_at or self.allowance.used_up
 
     def _work_item(self, one: Try, content: Content) -> bool:
         """Process and commit one item; say whether the job asks to stop."""
         item = content.items[one.position - one.claim.start]
+        self.allowance.use()
         try:
             with holding(self._in_hand(one)):
                 stop = self.runner.run(item, self._context(one, content), one)

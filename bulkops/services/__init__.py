@@ -8,6 +8,7 @@ from bulkops.services.deciding import decide
 from bulkops.services.locking import lock_user
 from bulkops.services.retrying import retry
 from bulkops.services.submitting import Submission, check, record, submit
+from bulkops.services.throttling import set_rate
 
 __all__ = [
     "Submission",
@@ -19,5 +20,6 @@ __all__ = [
     "record",
     "resume",
     "retry",
+    "set_rate",
     "submit",
 ]

@@ -91,6 +91,7 @@ class Submission:
             parallelism=self.parallelism,
             queue=self.operation.queue,
             collects=self.collects,
+            rate_per_second=self.operation.rate_per_second,
         )
 
 

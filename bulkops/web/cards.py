@@ -156,16 +156,24 @@ class Controls:
     resumable: bool
     left: dict[str, int] = field(default_factory=dict)
     """What can be retried: items by kind."""
+    limitable: bool = False
+    """Whether its speed limit can be changed."""
 
     @property
     def seen(self) -> str:
         flags = {"c": self.cancellable, "p": self.pausable, "r": self.resumable, "t": self.left}
+        flags[f"l{self.rate}"] = self.limitable
         return "".join(letter for letter, given in flags.items() if given) or "none"
 
     @property
     def retries(self) -> list[tuple[str, str]]:
         """Each kind that can be retried, with the words of its button."""
         return [(kind, _RETRIES[kind].format(f"{n:,}", "" if n == 1 else "s")) for kind, n in self.left.items()]
+
+    @property
+    def rate(self) -> str:
+        """The speed limit as it stands in its field; empty: none."""
+        return "" if self.job.rate_per_second is None else f"{self.job.rate_per_second:g}"
 
     @property
     def poll(self) -> str:
@@ -197,6 +205,7 @@ def controls(job: Job, user: Any, figures: Progress | None = None) -> Controls:
         pausable=allowed["pausable"],
         resumable=allowed["resumable"],
         left=now.left,
+        limitable=job.is_active and job.state != JobState.CANCELLING,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from django.views.decorators.http import require_POST
 from bulkops import services
 from bulkops.exceptions import (
     ActiveJobExists,
+    InvalidRate,
     InvalidSubmission,
     NotAllowedNow,
     NotPermitted,
@@ -86,6 +88,19 @@ def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
     return answer
 
 
+@require_POST
+@database_may_be_away
+@person_required
+def rate(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Limit how many items a second may begin; an empty field takes the limit away."""
+    text = request.POST.get("rate_per_second", "").strip()
+    try:
+        wanted = float(text) if text else None
+    except ValueError:
+        wanted = math.nan  # no number, which the service says in words
+    return _do(request, pk, lambda job: services.set_rate(job=job, rate=wanted, actor=request.user))
+
+
 def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpResponse:
     job = fetch.visible_job(request.user, pk)
     try:
@@ -99,5 +114,5 @@ def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpRespo
     except (NotAllowedNow, SubmissionBusy) as refusal:
         # The job moved on while the page was read: show how it is now.
         return show_job(request, fetch.visible_job(request.user, pk), problem=refusal.message, status_code=409)
-    except (InvalidSubmission, UnknownOperation) as refusal:
+    except (InvalidRate, InvalidSubmission, UnknownOperation) as refusal:
         return show_job(request, job, problem=refusal.message, status_code=422)

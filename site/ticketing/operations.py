@@ -7,10 +7,12 @@ from django import forms
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db.models import F, QuerySet
+from django.dispatch import receiver
 from django.urls import reverse
 from django.utils import timezone
 
 from bulkops import Context, InDoubt, Operation, register
+from bulkops.signals import job_pruned
 from ticketing import images, provider
 from ticketing.models import Order, Ticket
 
@@ -70,6 +72,17 @@ class Issue(Operation):
         Ticket.objects.filter(pk=ticket.pk).update(issued_at=timezone.now())
         address = reverse("ticketing:image", args=[context.job_id, context.position])
         return {"file": name, "code": ticket.code, "address": address}
+
+
+@receiver(job_pruned)
+def delete_images(*, job_id: UUID, operation: str, **_: Any) -> None:
+    """The images go with the job that made them, also those of items that a crash left without an outcome."""
+    folder = image_folder(job_id)
+    if operation != Issue.name or not default_storage.exists(folder):
+        return
+    for name in default_storage.listdir(folder)[1]:
+        default_storage.delete(folder + name)
+    default_storage.delete(folder)
 
 
 @register

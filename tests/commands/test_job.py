@@ -90,6 +90,11 @@ def test_asking_twice_changes_nothing(run, job):
         (["00000000-0000-0000-0000-000000000000"], "there is no job"),
         (["JOB", "explode"], "invalid choice: 'explode'"),
         (["JOB", "--reason", "why"], "--reason is for"),
+        (["JOB", "rate"], "belong together"),
+        (["JOB", "pause", "--per-second", "5"], "belong together"),
+        (["JOB", "rate", "--per-second", "fast"], "takes a number of items, or none; not “fast”"),
+        (["JOB", "rate", "--per-second", "0"], "A speed limit is a number of items per second"),
+        (["JOB", "rate", "--per-second", "5", "--reason", "why"], "--reason is for"),
         ([], "required: ID"),
     ],
 )
@@ -159,3 +164,17 @@ def test_an_option_of_another_control_is_wrong_use(run, job, arguments, words):
     ran = run("job", job.pk, *arguments)
     assert ran.code == 2
     assert words in ran.err
+
+
+def test_rate_limits_the_speed_and_none_takes_the_limit_away(run, job):
+    assert run("job", job.pk, "rate", "--per-second", "0.5").code == 0
+    assert Job.objects.get().rate_per_second == 0.5
+    assert "at most 30 items a minute" in run("job", job.pk).out
+    assert job.events.filter(kind="rate_changed", detail="at most 30 items a minute; before: no limit").exists()
+    assert json.loads(run("job", job.pk, "rate", "--per-second", "none", "--json").out)["rate_limit_per_second"] is None
+
+
+def test_the_speed_of_an_ended_job_is_exit_1(run, job):
+    run("job", job.pk, "cancel")
+    ran = run("job", job.pk, "rate", "--per-second", "5")
+    assert (ran.code, ran.complaint) == (1, "job: This job has ended already.")

@@ -361,6 +361,5 @@ def test_who_lost_its_turn_claims_nothing_and_frees_nothing_of_the_next_holder(o
     assert chunks.claim(lost, worker.holder) is None
     chunks.claim(take(job, 0, other), other.holder)
     with transaction.atomic():
-        transitions.lock_job(job.pk)
-        chunks.release(claim)
+        chunks.release(transitions.lock_job(job.pk), claim)
     assert Chunk.objects.get(job=job).holder_id == other.cluster.pk

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 
+from bulkops import services
 from bulkops.models import Chunk, Job, Outcome
 from bulkops.states import JobState
+from bulkops.web import cards
 from tests.web.conftest import logged_in
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-VERBS = ["cancel", "pause", "resume"]
+VERBS = ["cancel", "pause", "resume", "rate"]
 
 
 def press(client: Client, job: Job, verb: str, **data: str) -> Any:
@@ -174,3 +176,30 @@ def test_who_may_only_watch_neither_retries_nor_decides(as_colleague: Client, as
         assert press(as_colleague, ended, verb, items="failed", decision="done").status_code == 403
         assert press(as_stranger, ended, verb, items="failed", decision="done").status_code == 404
     assert Job.objects.count() == 1
+
+
+def test_the_owner_limits_the_speed_and_takes_the_limit_away(as_owner: Client, job: Job) -> None:
+    assert press(as_owner, job, "rate", rate_per_second="2.5").status_code == 302
+    job.refresh_from_db()
+    assert job.rate_per_second == 2.5
+    assert 'value="2.5"' in as_owner.get(job.get_absolute_url()).content.decode()
+    press(as_owner, job, "rate", rate_per_second=" ")
+    job.refresh_from_db()
+    assert job.rate_per_second is None
+
+
+@pytest.mark.parametrize("text", ["fast", "0", "-1", "nan", "1e9"])
+def test_what_is_no_speed_is_told_in_words(as_owner: Client, job: Job, text: str) -> None:
+    response = press(as_owner, job, "rate", rate_per_second=text)
+    assert response.status_code == 422
+    assert "A speed limit is a number of items per second" in response.content.decode()
+    job.refresh_from_db()
+    assert job.rate_per_second is None
+
+
+def test_a_speed_that_somebody_else_changed_is_shown_without_a_reload(as_owner: Client, job: Job) -> None:
+    seen = cards.controls(job, job.owner).seen
+    address = f"{job.get_absolute_url()}controls/"
+    assert as_owner.get(address, {"seen": seen}).status_code == 204
+    services.set_rate(job=job, rate=7, actor=None)
+    assert 'value="7"' in as_owner.get(address, {"seen": seen}).content.decode()

@@ -109,12 +109,12 @@ def test_a_page_without_its_database_is_503_in_words(as_owner: Client, job: Job,
 def test_controls_are_left_alone_while_they_are_the_same(as_owner: Client, put: Callable[..., Job]) -> None:
     job = put(JobState.RUNNING)
     url = f"{job.get_absolute_url()}controls/"
-    assert as_owner.get(f"{url}?seen=cp").status_code == 204
+    assert as_owner.get(f"{url}?seen=cpl").status_code == 204
     shown = as_owner.get(f"{url}?seen=cr").content.decode()
     assert "Pause" in shown
     assert "Resume" not in shown
     put(JobState.PAUSED)
-    assert "Resume" in as_owner.get(f"{url}?seen=cp").content.decode()
+    assert "Resume" in as_owner.get(f"{url}?seen=cpl").content.decode()
     put(JobState.COMPLETED, succeeded=4)
     ended = as_owner.get(f"{url}?seen=cr").content.decode()
     assert "button" not in ended

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bulkops import lineage, progress, services, status
+from bulkops import lineage, permits, progress, services, status
 from bulkops.exceptions import ActiveJobExists
 from bulkops.management.terminal import (
     TerminalCommand,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
 ACTIVE_JOB = 3
+RATE = "rate"
 EVENTS_SHOWN = 10
 FAILURES_SHOWN = 5
 
@@ -34,20 +35,21 @@ class Command(TerminalCommand):
     """The shell may control every job: whoever can run it can write to the database anyway."""
 
     help = (
-        "Show a job, or: manage.py job ID cancel|pause|resume|retry|decide. Exit 1: the job's state forbids it;"
+        "Show a job, or: manage.py job ID cancel|pause|resume|rate|retry|decide. Exit 1: the job's state forbids it;"
         " 3 (retry): its owner has an active job, whose id is printed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The job, and what to do with it."""
         parser.add_argument("id", metavar="ID")
-        parser.add_argument("control", nargs="?", choices=[*CONTROLS, "retry", "decide"])
+        parser.add_argument("control", nargs="?", choices=[*CONTROLS, RATE, "retry", "decide"])
         parser.add_argument("--reason", metavar="TEXT", help="kept in the job's audit trail")
         parser.add_argument(
             "--items", choices=lineage.KINDS, help="retry: which items; otherwise what failed, if any did"
         )
         parser.add_argument("--position", type=int, metavar="N", help="decide: of an item in doubt, from 0")
         parser.add_argument("--decision", choices=list(deciding.DECISIONS), help="decide: what became of it")
+        parser.add_argument("--per-second", metavar="N", help="rate: items begun a second at most, or none")
         parser.add_argument("--json", action="store_true", help="print the status resource")
 
     def handle(self, **options: Any) -> None:
@@ -66,6 +68,8 @@ class Command(TerminalCommand):
                 reason=options["reason"] or "",
             )
             job.refresh_from_db()
+        elif control == RATE:
+            job = services.set_rate(job=job, rate=read_rate(options["per_second"]), actor=None)
         elif control is not None:
             job = CONTROLS[control](job=job, actor=None, reason=options["reason"] or "")
         figures = progress.of(job)
@@ -91,7 +95,7 @@ class Command(TerminalCommand):
 
 def _check_options(control: str | None, options: dict[str, Any]) -> None:
     """Each option with the control it belongs to; one that does nothing would be believed to have done something."""
-    if control is None and options["reason"] is not None:
+    if control in {None, RATE} and options["reason"] is not None:
         raise WrongUse("--reason is for cancel, pause, resume, retry and decide")
     if control != "retry" and options["items"] is not None:
         raise WrongUse("--items is for retry")
@@ -100,6 +104,18 @@ def _check_options(control: str | None, options: dict[str, Any]) -> None:
         raise WrongUse("decide needs --position N and --decision done|failed")
     if control != "decide" and any(given):
         raise WrongUse("--position and --decision are for decide")
+    if (options["per_second"] is None) == (control == RATE):
+        raise WrongUse("rate and --per-second belong together: manage.py job ID rate --per-second N, or none")
+
+
+def read_rate(text: str) -> float | None:
+    """A speed limit as it is typed. Raises WrongUse."""
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise WrongUse(f"--per-second takes a number of items, or none; not “{printable(text)}”") from None
 
 
 def described(job: Job, *, plain: bool) -> str:
@@ -113,6 +129,7 @@ def described(job: Job, *, plain: bool) -> str:
         ("owner", job.owner.get_username()),
         ("state", job.get_state_display()),
         ("progress", f"{bar(figures.percent, plain=plain)} {figures.percent} % {sentence(job, figures)}"),
+        ("speed limit", "" if job.rate_per_second is None else permits.in_words(job.rate_per_second)),
         ("parameters", params),
         ("input", job.input_name),
         ("retries", f"the {job.retried_kind} items of {job.parent_id}" if job.parent_id else ""),

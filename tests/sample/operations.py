@@ -407,6 +407,7 @@ class RefundHeld(Refund):
 
     name = "refund-orders-held"
     in_doubt = "hold"
+    max_failures = None
     address = "refunds/?keys=ignored"
 
 

@@ -180,13 +180,18 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(conduct, orders, run
     )
 
 
-def test_answers_that_stay_lost_leave_the_item_in_doubt(conduct, orders, run):
+def test_answers_that_stay_lost_leave_the_item_in_doubt(conduct, orders, run, seller, worker):
     conduct(cut=1)
-    outcome = outcome_of(run(items=["A-1"]))
+    job = run(items=["A-1"])
+    outcome = outcome_of(job)
     assert (outcome.state, outcome.attempt) == ("in_doubt", 6)
     assert outcome.message.startswith("The payment provider was asked, and no answer came back (")
     assert Made.objects.count() == 1
     assert Order.objects.get(number="A-1").refunded_at is None
+    conduct()
+    child = worker.finish(services.retry(job=job, actor=seller, items="in_doubt"))
+    assert outcome_of(child).result == {"refund": Made.objects.get().reference}
+    assert Ask.objects.filter(key=f"{job.pk}:0").count() == 7
 
 
 def test_without_keys_a_lost_answer_is_never_asked_for_again(conduct, orders, run):
@@ -296,6 +301,24 @@ def test_a_provider_that_is_not_there_fails_the_items_after_some_attempts(settin
         outcome = outcome_of(job, position)
         assert (outcome.state, outcome.attempt, outcome.error_code) == ("failed", 6, "ProviderAway")
         assert "can't be reached ([Errno 111] Connection refused)" in outcome.message
+
+
+def test_a_provider_that_stays_away_stops_the_job_before_every_order_has_failed(
+    settings, orders, seller, worker, conduct, monkeypatch
+):
+    url, settings.PROVIDER_URL = settings.PROVIDER_URL, f"http://127.0.0.1:{free_port()}/"
+    monkeypatch.setattr(type(registry.get(REPEATING)), "max_failures", 0.25)
+    more = [Order(event=orders[0].event, number=f"B-{n}", amount=1) for n in range(28)]
+    Order.objects.bulk_create(more)
+    job = worker.finish(services.submit(user=seller, operation=REPEATING, params=PARAMS))
+    assert (job.state, Outcome.objects.filter(job=job, state="failed").count()) == (JobState.PAUSED, 20)
+    settings.PROVIDER_URL = url
+    services.resume(job=job, actor=seller)
+    assert worker.finish(job).state == JobState.COMPLETED_WITH_ERRORS
+    assert Made.objects.count() == 20
+    child = services.retry(job=job, actor=seller, items="failed")
+    assert worker.finish(child).state == JobState.COMPLETED
+    assert Made.objects.count() == 40
 
 
 @pytest.mark.parametrize(

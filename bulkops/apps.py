@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -13,5 +13,8 @@ class BulkopsConfig(AppConfig):
 
     def ready(self) -> None:
         from bulkops import checks  # noqa: F401 - importing registers them
+
+        if apps.is_installed("django_q"):  # else a check says so
+            from bulkops import dispatch  # noqa: F401 - importing connects it to django-q2's queue
 
         autodiscover_modules("operations")

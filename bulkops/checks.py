@@ -5,6 +5,7 @@ They run with `manage.py check`, `migrate` and `qcluster`, and touch no database
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
+from django.utils.version import get_version_tuple
 
 from bulkops import registry
 from bulkops.conf import conf
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
 
 TAG = "bulkops"
+TESTED_DJANGO_Q2 = ("1.11.1", "1.12")
+"""The first version, and the one before which to stop; requirements.txt says the same."""
 
 
 @register(TAG)
@@ -100,7 +104,23 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="bulkops.E006",
             )
         )
-    return found
+    return [*found, *_check_version_of_django_q()]
+
+
+def _check_version_of_django_q() -> Iterator[CheckMessage]:
+    try:
+        installed = version("django-q2")
+    except PackageNotFoundError:
+        return  # not installed, or not by a package manager: nobody knows
+    first, end = (get_version_tuple(limit) for limit in TESTED_DJANGO_Q2)
+    if not first <= get_version_tuple(installed) < end:
+        oldest, too_new = TESTED_DJANGO_Q2
+        yield Caution(
+            f"django-q2 {installed} is installed. The cluster builds on inner parts of django-q2, and was tested with"
+            f" {oldest} and what follows it below {too_new}.",
+            hint=f'pip install "django-q2>={oldest},<{too_new}"',
+            id="bulkops.W004",
+        )
 
 
 def _is_behind_django_q() -> bool:

@@ -1,15 +1,18 @@
 """Puts turns into django-q2's queue, and takes their messages out again; the only import of its enqueueing.
 
 A message only wakes a worker: it names a job, a turn and the turn's `seq`, and is inert unless they match. It is
-inserted in the caller's transaction, so it exists if and only if what it announces exists.
+inserted in the caller's transaction, so it exists if and only if what it announces exists. The project's own tasks
+come through django-q2's `async_task`; importing this module has them wake the workers as well.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models.signals import post_save
+from django.dispatch import receiver
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf as QueueConf
 from django_q.models import OrmQ
@@ -73,9 +76,27 @@ def send(job: Job, turn: Turn, *, delay_seconds: float = 0.0, first: bool = Fals
     )
 
 
+@receiver(post_save, sender=OrmQ)
+def _wake(*, instance: OrmQ, created: bool, using: str, **_: Any) -> None:
+    """Notify sleeping workers of the project's own tasks too, in the caller's transaction."""
+    if created and using == DEFAULT_DB_ALIAS:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [channel(instance.key)])
+
+
+def send_task(path: str) -> None:
+    """Queue a function of ours that is no turn, by its dotted path, behind all that waits in the queue “default”."""
+    async_task(path, broker=_TurnBroker(QueueConf.CLUSTER_NAME, 0.0), task_name=path, ack_failure=True)
+
+
 def waiting_messages() -> QuerySet[OrmQ]:
     """Messages that no worker has claimed: a claimed one is locked into the future until it is acknowledged."""
     return OrmQ.objects.filter(lock__lte=ClockTimestamp())
+
+
+def anything_waits(queues: list[str]) -> bool:
+    """Whether a message of these queues is due and no worker has claimed it."""
+    return waiting_messages().filter(key__in=queue_keys(queues)).exists()
 
 
 def withdraw(message_ids: list[int]) -> None:

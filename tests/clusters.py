@@ -55,14 +55,27 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str = "") -> An
     return answer
 
 
+WITH_PRELUDE = """
+import sys
+sys.path.insert(0, "site")
+import django, manage
+django.setup()
+exec(sys.argv.pop(1))
+sys.argv[0] = "manage.py"
+manage.main()
+"""
+
+
 class RealCluster:
     """`manage.py qcluster` in a session of its own, its output in a file."""
 
-    def __init__(self, *, log: Path, workers: int = 2, **env: str) -> None:
+    def __init__(self, *, log: Path, workers: int = 2, prelude: str = "", **env: str) -> None:
+        """`prelude`: Python that is run first in the leader's process, as a project's own code would be."""
         self.log = log
+        program = ["-c", WITH_PRELUDE, prelude] if prelude else ["manage.py"]
         with log.open("w") as out:
             self.leader = subprocess.Popen(
-                [sys.executable, "manage.py", "qcluster", "--workers", str(workers)],
+                [sys.executable, *program, "qcluster", "--workers", str(workers)],
                 cwd=settings.BASE_DIR,
                 env=environment(**env),
                 stdout=out,

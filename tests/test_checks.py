@@ -88,6 +88,17 @@ def test_django_q_must_stand_behind_bulkops(monkeypatch):
     assert "django-q2's own" in found()["bulkops.E006"]
 
 
+@pytest.mark.parametrize(
+    ("installed", "warned"), [("1.11.0", True), ("1.11.1", False), ("1.11.9", False), ("1.12", True)]
+)
+def test_a_django_q2_that_was_not_tested_is_warned_of(monkeypatch, installed, warned):
+    monkeypatch.setattr(checks, "version", lambda _: installed)
+    said = found()
+    assert list(said) == (["bulkops.W004"] if warned else [])
+    if warned:
+        assert f"django-q2 {installed} is installed" in said["bulkops.W004"]
+
+
 def test_times_without_zones_are_refused(settings):
     settings.USE_TZ = False
     assert "bulkops.E007" in found()

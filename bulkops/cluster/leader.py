@@ -1,4 +1,4 @@
-"""The leader of a cluster: keeps its workers running, renews the cluster's row, and runs rescue.
+"""The leader of a cluster: keeps its workers running, renews the cluster's row, runs rescue, watchdog and schedules.
 
 Its row says who is alive: renewed every two seconds by the database's clock, committed before that round's rescue.
 Its workers die with it. A worker that dies is noticed within a moment, what it held is taken back, another is started.
@@ -13,10 +13,12 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
+from bulkops.cluster.schedules import Schedules
+from bulkops.cluster.watchdog import Watchdog
 from bulkops.cluster.workers import Workers
 from bulkops.conf import conf
 from bulkops.engine import casualties, rescue, sessions
@@ -31,8 +33,7 @@ logger = logging.getLogger("bulkops.cluster")
 LOOK_SECONDS = 0.1
 DATABASE_AWAY_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 1.0
-ROUND_LOCK_TIMEOUT = "1s"
-"""A row somebody has locked is left for the next round, so that one frozen holder stops nobody's rescue."""
+FORGET_EVERY_SECONDS = 600.0
 
 
 def configured_workers() -> int:
@@ -47,13 +48,16 @@ class Leader:
         self.cluster = Cluster(name=f"{socket.gethostname()}:{os.getpid()}", workers=workers, queues=queues)
         self._outage = Outage(logger, f"cluster={self.cluster.name}")
         self.workers = Workers(self.cluster, workers, queues)
+        self._watchdog = Watchdog(self.workers, queues)
+        self._schedules = Schedules(self.cluster.name) if "default" in queues else None
         self._signals = 0
-        self._next_round = 0.0
+        self._next_round = self._next_forgetting = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        sessions.of_leader()
         self._register()
         if self.cluster.pk is None:
             return 0  # asked to stop before the database ever answered
@@ -66,6 +70,8 @@ class Leader:
         while not self._signals:
             self._look_after_workers()
             self._round_if_due()
+            if self._schedules is not None:
+                self._schedules.look()
             time.sleep(LOOK_SECONDS)
         self._stop()
         return 0
@@ -94,12 +100,12 @@ class Leader:
             return
         self._next_round = time.monotonic() + conf().cluster_renew_seconds
         try:
-            close_old_connections()
             self._renew()
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [ROUND_LOCK_TIMEOUT])
-            self._take_back()
-            rescue.rescue(ends_at=time.monotonic() + conf().cluster_renew_seconds)
+            self._record_dead()
+            ends_at = time.monotonic() + conf().cluster_renew_seconds
+            rescue.rescue(ends_at, cluster=self.cluster, living=self.workers.living)
+            self._watchdog.look()
+            self._forget_if_due()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)
@@ -115,17 +121,23 @@ class Leader:
             self.cluster.alive_until = until
             self.cluster.save(force_insert=True)
 
-    def _take_back(self) -> None:
+    def _record_dead(self) -> None:
         """Record what dead workers had in hand, before what they held is taken back, which raises the fence."""
         for dead in list(self.workers.dead):
             sessions.end_of_worker(self.cluster.pk, dead.number)
             if dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out):
                 self.workers.dead.remove(dead)
-        rescue.release_gone(self.cluster, living=self.workers.living)
+
+    def _forget_if_due(self) -> None:
+        if time.monotonic() >= self._next_forgetting:
+            self._next_forgetting = time.monotonic() + FORGET_EVERY_SECONDS
+            rescue.forget_long_dead()
 
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""
         logger.info("cluster=%s event=stopping", self.cluster.name)
+        if self._schedules is not None:
+            self._schedules.stop()
         asked_at = 0.0
         while self.workers.any_left:
             if time.monotonic() - asked_at >= ASK_AGAIN_SECONDS:
@@ -137,7 +149,8 @@ class Leader:
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
         try:
-            self._take_back()
+            self._record_dead()
+            rescue.release_gone(self.cluster, living=self.workers.living)
             self.cluster.delete()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)

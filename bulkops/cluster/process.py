@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -20,16 +21,25 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 
-_draining = False
 
+class Stop:
+    """Whether this process was asked to stop, for those who ask and for one who sleeps."""
 
-def _drain(_signum: int, _frame: FrameType | None) -> None:
-    global _draining
-    _draining = True
+    def __init__(self) -> None:
+        self._asked = False
+        self.wake, self._write = os.pipe()
+        """Can be read once it was asked: a signal alone does not end Python's `select`."""
+        os.set_blocking(self._write, False)
 
+    def asked(self) -> bool:
+        """Whether it was."""
+        return self._asked
 
-def _is_draining() -> bool:
-    return _draining
+    def ask(self, _signum: int, _frame: FrameType | None) -> None:
+        """The handler of SIGTERM and SIGINT."""
+        self._asked = True
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b".")
 
 
 def die_with(parent: int) -> None:
@@ -44,9 +54,10 @@ def die_with(parent: int) -> None:
 def work(cluster_id: int, number: int, queues: list[str], leader: int, slot: Slot) -> None:
     """The body of a worker process: django-q2's `worker()` on our queues, until asked to stop."""
     die_with(leader)
-    signal.signal(signal.SIGTERM, _drain)
-    signal.signal(signal.SIGINT, _drain)
-    sessions.name_own(cluster_id, number)
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop.ask)
+    signal.signal(signal.SIGINT, stop.ask)
+    sessions.of_worker(cluster_id, number)
     hand.use(slot)
-    holder.become(holder.Holder(cluster_id, number, draining=_is_draining))
-    worker(Inbox(dispatch.queue_keys(queues), _is_draining), Outbox(), Timer(), -1)
+    holder.become(holder.Holder(cluster_id, number, draining=stop.asked))
+    worker(Inbox(dispatch.queue_keys(queues), stop.asked, stop.wake), Outbox(), Timer(), -1)

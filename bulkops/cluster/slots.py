@@ -12,6 +12,7 @@ import struct
 import time
 import zlib
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from bulkops.engine.hand import Doing, InHand
@@ -63,16 +64,25 @@ class Slot:
         )
 
     def clear(self) -> None:
-        """Note that nothing is in hand."""
-        self._put(bytes(_CONTENT.size))
+        """Note that nothing is in hand, and when."""
+        self._put(_CONTENT.pack(0, bytes(16), time.monotonic(), 0, 0, 0, 0, 0))
 
     def read(self) -> Seen | None:
         """What is in hand; None if nothing is, or if the worker died while it wrote."""
+        content = self._content()
+        return None if content is None else _seen(*content)
+
+    def silent_seconds(self) -> float:
+        """For how long a worker that has nothing in hand has given no sign of life; 0 where it has."""
+        doing, _, since, *_ = self._content() or (None, None, 0.0)
+        return time.monotonic() - since if doing == 0 else 0.0
+
+    def _content(self) -> tuple[Any, ...] | None:
         for _ in range(_READS):
             whole = self._memory[self._offset : self._offset + _CONTENT.size + _CHECKSUM.size]
             content, checksum = whole[: _CONTENT.size], whole[_CONTENT.size :]
             if _CHECKSUM.pack(zlib.crc32(content)) == checksum:
-                return _seen(*_CONTENT.unpack(content))
+                return _CONTENT.unpack(content)
         return None
 
 

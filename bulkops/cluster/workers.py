@@ -18,6 +18,7 @@ from django.db import connections
 
 from bulkops.cluster import process
 from bulkops.cluster.slots import Slots
+from bulkops.engine.hand import Doing
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
@@ -92,6 +93,15 @@ class Workers:
         for child in self._processes.values():
             child.kill()
 
+    def silent(self) -> dict[int, float]:
+        """Each worker that has nothing in hand: for how many seconds it has given no sign of life."""
+        return {number: self._slots.of(number).silent_seconds() for number in self._processes}
+
+    def replace(self, number: int) -> None:
+        """Kill one that is of no use any more; nothing it has in hand is to blame, and another is started."""
+        self._excused.add(number)
+        self._processes[number].kill()
+
     def _watch(self, number: int, child: ForkProcess) -> None:
         seen = self._slots.of(number).read()
         if seen is not None and seen.overdue:
@@ -116,6 +126,10 @@ class Workers:
         if overdue is not None and overdue != seen:
             self._excused.add(number)  # it ended in time after all, and the kill met the next one
         in_hand = None if seen is None or number in self._excused else seen.in_hand
+        if in_hand is not None and in_hand.doing is Doing.TASK:
+            if overdue is not None:
+                logger.warning("cluster=%s worker=%s event=task_overdue", self.cluster.name, number)
+            in_hand = None  # no job's affair
         self.dead.append(Dead(number, in_hand, timed_out=overdue is not None))
         self._excused.discard(number)
         self._frozen_since.pop(number, None)

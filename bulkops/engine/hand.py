@@ -1,7 +1,8 @@
 """What this worker has in hand at the moment, told to its cluster's leader without a lock and without the database.
 
 It is noted before each `process`, each step of `items` and each `finish`, and taken back after it, also when that
-raised. So whatever is still noted when a worker's process is gone is what it died with.
+raised. So whatever is still noted when a worker's process is gone is what it died with. Taking back is a sign of life
+too, which an idle worker repeats: one that has nothing in hand and gives none for long is stuck.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+NO_JOB = UUID(int=0)
+
+
 class Doing(IntEnum):
-    """Which of an author's methods is running."""
+    """Which of an author's methods is running; or a task of the project's own, which is no job's affair."""
 
     ITEM = 1
     ITEMS = 2
     FINISH = 3
+    TASK = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,7 @@ class InHand:
     """One call of an author's code."""
 
     doing: Doing
-    job_id: UUID
+    job_id: UUID = NO_JOB
     limit_seconds: float
     """How long the call may take; 0: no limit."""
     chunk_id: int = 0
@@ -46,7 +51,7 @@ class Note(Protocol):
         """Note what begins now."""
 
     def clear(self) -> None:
-        """Note that nothing is in hand."""
+        """Note that nothing is in hand, and that this worker lives."""
 
 
 class _Nowhere:
@@ -72,7 +77,7 @@ def note(in_hand: InHand) -> None:
 
 
 def put_down() -> None:
-    """It has ended."""
+    """It has ended; or this worker, which has nothing in hand, lives."""
     _note.clear()
 
 

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.db import OperationalError, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Value
 
 from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
-from bulkops.engine import sessions
+from bulkops.engine import breaker, sessions
 from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from uuid import UUID
 
     from django.db.models import QuerySet
@@ -35,19 +35,41 @@ FORGET_SECONDS = 24 * 3600
 LOCK_NOT_AVAILABLE = "55P03"
 
 
-def rescue(ends_at: float = math.inf) -> int:
+def rescue(ends_at: float = math.inf, *, cluster: Cluster | None = None, living: Iterable[int] = ()) -> int:
     """One round: take back, send again, settle; return the number of jobs that were moved on. A transaction a job.
 
-    Leaves off at `ends_at`, by the monotonic clock, so that a leader with very many to mend still renews its row.
+    With a cluster, also take back what its own workers held but for the living ones. Where nothing is to be done, all
+    of this is one query. Leaves off at `ends_at`, by the monotonic clock, so that a leader with very many to mend still
+    renews its row.
     """
-    moved = release_dead()
-    forget_long_dead()
-    for job_id in list(_with_lost_turns().union(_unsettled(), all=True)):
+    gone = _gone(cluster, living) if cluster is not None else None
+    to_do = _to_do(gone)
+    moved = _release(gone) if gone is not None and to_do["gone"] else 0
+    moved += release_dead() if to_do["dead"] else 0
+    for job_id in to_do["mend"]:
         if time.monotonic() >= ends_at:
             break
         with _unless_locked(job_id):
             moved += _mend(job_id)
     return moved
+
+
+def _to_do(gone: Q | None) -> dict[str, set[UUID]]:
+    """Jobs by what is to be done with them; asked in one query, since every leader asks it every round."""
+    asked = {
+        "gone": _held(gone) if gone is not None else [],
+        "dead": _held(holds.held_by_dead()),
+        "mend": [_with_lost_turns(), _unsettled()],
+    }
+    each = [
+        query.annotate(what=Value(what)).values_list("what", "found")
+        for what, queries in asked.items()
+        for query in queries
+    ]
+    found: dict[str, set[UUID]] = {what: set() for what in asked}
+    for what, job_id in each[0].union(*each[1:], all=True):
+        found[what].add(job_id)
+    return found
 
 
 @contextmanager
@@ -75,17 +97,26 @@ def forget_long_dead() -> None:
     Cluster.objects.filter(alive_until__lt=from_now(-FORGET_SECONDS)).delete()
 
 
-def release_gone(cluster: Cluster, living: list[int]) -> int:
+def release_gone(cluster: Cluster, living: Iterable[int]) -> int:
     """Take back at once what a cluster's own workers held that are gone.
 
     Asked for all but the living ones, each round: what a dying worker committed last may show only after its death.
     """
-    return _release(Q(holder=cluster) & ~Q(worker__in=living))
+    return _release(_gone(cluster, living))
+
+
+def _gone(cluster: Cluster, living: Iterable[int]) -> Q:
+    return Q(holder=cluster) & ~Q(worker__in=list(living))
+
+
+def _held(condition: Q) -> list[QuerySet[Any]]:
+    """Turns and chunks, each with its job as `found`."""
+    return [model.objects.filter(condition).annotate(found=F("job_id")) for model in (Turn, Chunk)]
 
 
 def _holding(condition: Q) -> QuerySet[Any, UUID]:
-    turns = Turn.objects.filter(condition).values_list("job_id", flat=True)
-    return turns.union(Chunk.objects.filter(condition).values_list("job_id", flat=True))
+    turns, chunks = (query.values_list("found", flat=True) for query in _held(condition))
+    return turns.union(chunks)
 
 
 def _holders(condition: Q) -> QuerySet[Any, int]:
@@ -100,13 +131,14 @@ def _release(condition: Q) -> int:
             job = transitions.lock_job(job_id, skip_locked=True)
             if job is None or not holds.take_back(job, condition):
                 continue
+            breaker.look(job)
             if not holds.settle_stop(job) and job.state in ACTIVE:
                 holds.send_turns(job)
             moved += 1
     return moved
 
 
-def _with_lost_turns() -> QuerySet[Any, UUID]:
+def _with_lost_turns() -> QuerySet[Any]:
     """Jobs with a turn that has been due for a while although no worker took it and no message waits for one.
 
     A message that a worker has claimed is locked into the future; if the turn is still not taken, that worker died
@@ -120,19 +152,19 @@ def _with_lost_turns() -> QuerySet[Any, UUID]:
             due__lt=from_now(-conf().turn_grace_seconds),
         )
         .filter(~Exists(waiting))
-        .values_list("job_id", flat=True)
-        .distinct()
+        .annotate(found=F("job_id"))
     )
 
 
-def _unsettled() -> QuerySet[Any, UUID]:
+def _unsettled() -> QuerySet[Any]:
     """Active jobs that are to stop or to go on, of which nothing is held and no turn is due."""
     held_turns = Turn.objects.filter(job=OuterRef("pk")).filter(Q(holder__isnull=False) | Q(due__isnull=False))
     held_chunks = Chunk.objects.filter(job=OuterRef("pk"), holder__isnull=False)
     return (
         Job.objects.filter(Q(state__in=STOPPING) | Q(state__in=WORKABLE))
         .filter(~Exists(held_turns), ~Exists(held_chunks))
-        .values_list("pk", flat=True)
+        .annotate(found=F("pk"))
+        .order_by()
     )
 
 
@@ -144,6 +176,8 @@ def _mend(job_id: UUID) -> bool:
         return True
     if job.state in STOPPING and not holds.is_complete(job):
         return False  # somebody has an item in hand, and settles when it is done
+    if job.state in WORKABLE:
+        holds.forget_nudges(job)
     lost = Turn.objects.filter(job=job, holder__isnull=True).filter(
         Q(due__isnull=True) | Q(due__lt=from_now(-conf().turn_grace_seconds))
     )

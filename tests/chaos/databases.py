@@ -7,6 +7,7 @@ as the clients of an embedded server do. It comes back when the test says so.
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -51,6 +52,12 @@ class OwnDatabase:
         """`pg_ctl restart` with that mode; done when it answers again."""
         places = self._server.places
         self._server.programs.run("pg_ctl", "-D", places.data, "-l", places.log, "-w", "-m", mode, "restart")
+
+    def run(self, program: str, *arguments: object) -> None:
+        """Run one of PostgreSQL's own programs against it, as an operator would."""
+        command = [str(self._server.programs.folder / program), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
 
     def remove(self) -> None:
         """Stop it, and remove what lies outside its home."""

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from django.db.models import Count
 
-from bulkops import manifests, services
-from bulkops.engine import preparing
+from bulkops import manifests, registry, services
+from bulkops.engine import hand, preparing
 from bulkops.models import Chunk, Job, Manifest, Outcome
 from bulkops.states import JobState
 from tests.sample.models import Account, Effect
@@ -125,7 +125,7 @@ def test_a_restart_deletes_what_was_collected_before(owner, worker, monkeypatch)
     monkeypatch.setattr("bulkops.engine.preparing.finishing.fail", lambda *_: None)
     job = services.submit(user=owner, operation="collecting", params={"how": "half"})
     taken = preparing.turns.take(job.pk, 0, 0, worker.holder)
-    preparing.prepare(job, taken, services.registry.get("collecting"), {"how": "half"}, worker.holder)
+    preparing.prepare(job, taken, registry.get("collecting"), {"how": "half"}, worker.holder)
     assert Chunk.objects.filter(job=job).count() == 1
     worker.die()
     other = InProcessWorker()
@@ -143,7 +143,7 @@ def test_a_cancel_while_collecting_stops_it(owner, worker, monkeypatch):
 
     def cancelled_meanwhile(*given) -> None:
         store(*given)
-        services.Job.objects.filter(pk=job.pk, state=JobState.PREPARING).exists()
+        Job.objects.filter(pk=job.pk, state=JobState.PREPARING).exists()
         if Chunk.objects.filter(job=job).count() == 2:
             services.cancel(job=job, actor=owner)
 
@@ -227,3 +227,15 @@ def test_a_prepared_job_goes_ahead_of_further_slices_of_others(owner, stranger, 
     prepared.refresh_from_db()
     running.refresh_from_db()
     assert (prepared.state, running.state) == (JobState.COMPLETED, JobState.RUNNING)
+
+
+def test_checking_given_items_for_long_gives_signs_of_life_all_along(owner, worker, settings, monkeypatch):
+    settings.BULKOPS = {"validated_in_request": 0}
+    monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0)
+    signs = []
+    job = services.submit(user=owner, operation="rows", items=[{"number": "1"}] * 20)
+    monkeypatch.setattr(hand, "put_down", lambda: signs.append(1))
+    assert worker.step() == "prepared"
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED
+    assert len(signs) >= 20

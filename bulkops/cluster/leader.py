@@ -104,7 +104,7 @@ class Leader:
             self._record_dead()
             ends_at = time.monotonic() + conf().cluster_renew_seconds
             rescue.rescue(ends_at, cluster=self.cluster, living=self.workers.living)
-            self._watchdog.look()
+            self._watchdog.look(stopping=self._signals > 0)
             self._forget_if_due()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:

@@ -17,6 +17,7 @@ from bulkops.exceptions import (
     InvalidSubmission,
     NotAllowedNow,
     NotPermitted,
+    RetryAfter,
     SubmissionBusy,
     UnknownOperation,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "NotAllowedNow",
     "NotPermitted",
     "Operation",
+    "RetryAfter",
     "SubmissionBusy",
     "UnknownOperation",
     "accepted",

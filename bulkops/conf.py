@@ -28,6 +28,10 @@ class Conf:
     lock_timeout_seconds: float = 5.0
     """How long a submission or a control action waits for a row lock."""
 
+    rate_quantum_seconds: float = 0.25
+    """A worker of a job with a speed limit is given permits for about this long; in any second, as much more of the
+    limit may begin."""
+
     cluster_renew_seconds: float = 2.0
     """How often a cluster's leader says that it lives, rescues and looks for due work."""
     cluster_alive_seconds: float = 10.0
@@ -68,10 +72,14 @@ class Conf:
     preview_items: int = 5
     """Rows shown before a job is started."""
 
+    failure_share_items: int = 20
+    """A `max_failures` that is a share counts once so many items were tried since the job was begun or last resumed."""
     transient_attempts: int = 5
     """How often an item is run again after a deadlock or a serialization failure."""
     idempotency_hours: float = 24.0
     """How long an idempotency key is remembered."""
+    keep_jobs_days: float | None = 90.0
+    """How long an ended job is kept, with all its rows; 0 or None: for ever."""
     poll_seconds: float = 1.0
     """How often the card asks for news while a job is active."""
     poll_paused_seconds: float = 5.0

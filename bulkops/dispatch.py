@@ -84,6 +84,11 @@ def _wake(*, instance: OrmQ, created: bool, using: str, **_: Any) -> None:
             cursor.execute("SELECT pg_notify(%s, '')", [channel(instance.key)])
 
 
+def send_task(path: str) -> None:
+    """Queue a function of ours that is no turn, by its dotted path, behind all that waits in the queue “default”."""
+    async_task(path, broker=_TurnBroker(QueueConf.CLUSTER_NAME, 0.0), task_name=path, ack_failure=True)
+
+
 def waiting_messages() -> QuerySet[OrmQ]:
     """Messages that no worker has claimed: a claimed one is locked into the future until it is acknowledged."""
     return OrmQ.objects.filter(lock__lte=ClockTimestamp())

@@ -6,12 +6,19 @@
 from __future__ import annotations
 
 import inspect
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bulkops.models import Job
+
+
+LONGEST_WAIT_SECONDS = 24 * 3600.0
+"""What another system may ask for; more would let a typing error there stop an item for good."""
 
 
 class BulkopsError(Exception):
@@ -141,6 +148,12 @@ class NotAllowedNow(BulkopsError):
         self.job = job
 
 
+class InvalidRate(BulkopsError):
+    """This is no speed limit."""
+
+    code = "validation"
+
+
 # -- raised inside a worker
 
 
@@ -148,6 +161,15 @@ class FenceLost(BulkopsError):
     """Somebody else has this chunk; leave quietly."""
 
     code = "fence-lost"
+
+
+class ItemsUnreadable(BulkopsError):
+    """The stored items of a chunk cannot be read."""
+
+    code = "items-unreadable"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The stored items of chunk {number} cannot be read; restore the table bulkops_manifest.")
 
 
 class ItemSkipped(BulkopsError):
@@ -163,6 +185,32 @@ class InDoubt(BulkopsError):
     """
 
     code = "in-doubt"
+
+
+class RetryAfter(BulkopsError):
+    """The other system asks to be asked again later.
+
+    Raised by authors for an answer such as 429 or 503, whether or not `retry_on` names it. `seconds` is how long to
+    wait at least: a number, or what a Retry-After header says, as seconds or as a date (RFC 9110, section 10.2.3). What
+    cannot be read counts as unknown, and the operation's `backoff` decides alone.
+    """
+
+    code = "retry-after"
+
+    def __init__(self, seconds: float | str | None = None, message: str | None = None) -> None:
+        super().__init__(message)
+        self.seconds = _seconds_of(seconds)
+
+
+def _seconds_of(given: float | str | None) -> float:
+    try:
+        seconds = float(given) if given is not None else 0.0
+    except (TypeError, ValueError):
+        try:
+            seconds = (parsedate_to_datetime(str(given)) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else 0.0
 
 
 class ItemTransactionBroken(BulkopsError):

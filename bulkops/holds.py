@@ -6,14 +6,14 @@ Used by the engine, which holds and lets go, and by services, which must not wai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Min, Q, QuerySet
 
-from bulkops import dispatch, events, transitions
+from bulkops import dispatch, doubt, events, permits, transitions
 from bulkops.clock import ClockTimestamp, database_now
 from bulkops.models import Chunk, Cluster, Job, Outcome, Turn
-from bulkops.states import STOPPING, EventKind, JobState, OutcomeState
+from bulkops.states import STOPPING, WORKABLE, EventKind, JobState, OutcomeState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,12 +33,16 @@ def take_back(job: Job, condition: Q) -> bool:
     """Free the turns and chunks of the job that match, and say whether there were any.
 
     Raises the epoch of each chunk, so that a holder which is only frozen finds its fence lost, and the `seq` of each
-    turn, so that it cannot hand on.
+    turn, so that it cannot hand on. A chunk's flag to stop says again what the job's state says. An item in hand that
+    must not be begun twice is set aside as in doubt.
     """
     turns = Turn.objects.filter(condition, job=job).update(
         seq=F("seq") + 1, holder=None, worker=None, message_id=None, due=ClockTimestamp()
     )
-    chunks = Chunk.objects.filter(condition, job=job).update(epoch=F("epoch") + 1, holder=None, worker=None)
+    doubt.set_aside_held(job, condition)
+    chunks = Chunk.objects.filter(condition, job=job).update(
+        epoch=F("epoch") + 1, holder=None, worker=None, stop=job.state not in WORKABLE
+    )
     if turns or chunks:
         events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
     return bool(turns or chunks)
@@ -86,6 +90,45 @@ def send_turns(job: Job, *, first: bool = False) -> None:
         dispatch.send(job, turn, first=first)
 
 
+def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0) -> None:
+    """Queue a turn that is free for when there is work and the job's speed limit lets it begin.
+
+    With a limit, each waiting turn has a place of its own, one grant of permits after the other: none wakes in vain.
+    """
+    now = database_now()
+    delay = (due - now).total_seconds()
+    wait = 0.0
+    if job.rate_per_second is not None:
+        others = Turn.objects.filter(job=job, holder__isnull=True, message_id__isnull=False, due__isnull=False)
+        dues = others.exclude(pk=turn.pk).order_by("due").values_list("due", flat=True)
+        wait = (permits.free_place(job, now, [at for at in dues if at]) - now).total_seconds()
+    delay = max(delay, wait or at_least)
+    # Where no item was begun, as after preparing, it goes ahead like a new job's; its head start would end a wait.
+    dispatch.send(job, turn, delay_seconds=delay, first=job.started_at is None and delay <= at_least)
+
+
+def send_delayed_turns_again(job: Job) -> None:
+    """Find a new time for each turn that waits for a later one: the limit it waits for has changed."""
+    if job.state not in {JobState.QUEUED, JobState.RUNNING}:
+        return
+    delayed = Turn.objects.filter(job=job, holder__isnull=True, message_id__isnull=False, due__gt=ClockTimestamp())
+    keys = list(delayed.order_by("due").values_list("pk", "message_id"))
+    dispatch.withdraw([message for _, message in keys if message is not None])
+    Turn.objects.filter(pk__in=[pk for pk, _ in keys]).update(seq=F("seq") + 1, due=None, message_id=None)
+    for pk, _ in keys:
+        send_when_due(job, Turn.objects.get(pk=pk), next_due(job) or database_now())
+
+
+def nudge(job: Job) -> None:
+    """Have each worker end its slice of the job after the item in hand; its chunk is free to go on at once."""
+    unfinished(job).filter(holder__isnull=False).update(stop=True)
+
+
+def forget_nudges(job: Job) -> None:
+    """Let chunks go on that nobody holds although they are still asked to stop; the job is workable."""
+    unfinished(job).filter(holder__isnull=True, stop=True).update(stop=False)
+
+
 def withdraw_turns(job: Job) -> None:
     """Take the job's waiting messages out of the queue; its turns have nothing to do for now."""
     waiting = Turn.objects.filter(job=job, holder__isnull=True)
@@ -96,6 +139,20 @@ def withdraw_turns(job: Job) -> None:
 def ask_to_stop(job: Job, *, stop: bool = True) -> None:
     """Set or clear the flag which each item's commit returns to its worker; no fence is touched."""
     unfinished(job).update(stop=stop)
+
+
+def pause(job: Job, why: str, *, actor: Any = None) -> None:
+    """Let the job, which is workable, stand still for a reason in words: at once where nobody holds anything of it.
+
+    What workers have in hand they finish first; the last of them settles the job.
+    """
+    events.record(job, EventKind.PAUSE_REQUESTED, actor=actor, detail=why)
+    ask_to_stop(job)
+    if any_held(job):
+        transitions.move(job, JobState.PAUSING, actor=actor)
+        return
+    withdraw_turns(job)
+    transitions.move(job, JobState.PAUSED, actor=actor)
 
 
 def is_complete(job: Job) -> bool:

@@ -21,6 +21,9 @@ from bulkops.exceptions import IdempotencyKeyReused, InvalidIdempotencyKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from bulkops.models import Job
 
@@ -70,7 +73,7 @@ def find(*, user_id: Any, key: str, fingerprint: str) -> Job | None:
     known = IdempotencyKey.objects.select_related("job").filter(user_id=user_id, key=key).first()
     if known is None:
         return None
-    if known.created_at < timezone.now() - timedelta(hours=conf().idempotency_hours):
+    if known.created_at < _oldest_remembered():
         known.delete()
         return None
     if known.fingerprint != fingerprint:
@@ -81,3 +84,18 @@ def find(*, user_id: Any, key: str, fingerprint: str) -> Job | None:
 def spend(*, user_id: Any, key: str, fingerprint: str, job: Job) -> None:
     """Remember the key; part of the transaction that inserts the job. Raises IntegrityError if somebody was faster."""
     IdempotencyKey.objects.create(user_id=user_id, key=key, fingerprint=fingerprint, job=job)
+
+
+def remembered() -> QuerySet[IdempotencyKey]:
+    """Keys that still answer for their job."""
+    return IdempotencyKey.objects.filter(created_at__gte=_oldest_remembered())
+
+
+def forget_expired(most: int) -> int:
+    """Delete so many expired keys at most, in one statement; return how many there were."""
+    expired = IdempotencyKey.objects.filter(created_at__lt=_oldest_remembered()).order_by("created_at")
+    return IdempotencyKey.objects.filter(pk__in=expired.values("pk")[:most]).delete()[0]
+
+
+def _oldest_remembered() -> datetime:
+    return timezone.now() - timedelta(hours=conf().idempotency_hours)

@@ -1,7 +1,8 @@
 """Items as they are stored: one compressed, immutable row per chunk.
 
 The payload is zlib over JSON: `{"values": [...]}`, or for dicts of the same keys `{"columns": [...], "rows": [[...]]}`
-so that column names are written once. A million items are a thousand rows.
+so that column names are written once, and `"roots": [...]` beside them in a job that retries. A million items are a
+thousand rows.
 """
 
 from __future__ import annotations
@@ -28,6 +29,19 @@ DEEPEST = 100
 
 
 @dataclass(frozen=True)
+class Content:
+    """The items of one chunk, in order."""
+
+    items: list[Any]
+    roots: list[int] | None
+    """In a job that retries: each item's position in the first job of the line, which makes its key."""
+
+    def root(self, offset: int, start: int) -> int:
+        """The root position of an item in a chunk that begins at `start`."""
+        return start + offset if self.roots is None else self.roots[offset]
+
+
+@dataclass(frozen=True)
 class Packed:
     """One chunk's items, ready to be stored."""
 
@@ -37,7 +51,7 @@ class Packed:
     payload: bytes
 
 
-def _encode(items: list[Any]) -> bytes:
+def _encode(items: list[Any], roots: list[int] | None) -> bytes:
     columns = list(items[0]) if isinstance(items[0], dict) else None
     # JSON makes text of every key; as a column's name, a number would stay one.
     named = columns is not None and all(isinstance(column, str) for column in columns)
@@ -45,16 +59,25 @@ def _encode(items: list[Any]) -> bytes:
         content: Any = {"columns": columns, "rows": [list(item.values()) for item in items]}
     else:
         content = {"values": items}
+    if roots is not None:
+        content["roots"] = roots
     return zlib.compress(strict_json(content).encode(), level=3)
+
+
+def read(payload: bytes | memoryview) -> Content:
+    """What a stored chunk holds."""
+    content = json.loads(zlib.decompress(payload))
+    if "columns" in content:
+        columns = content["columns"]
+        items = [dict(zip(columns, row, strict=True)) for row in content["rows"]]
+    else:
+        items = content["values"]
+    return Content(items, content.get("roots"))
 
 
 def decode(payload: bytes | memoryview) -> list[Any]:
     """The items of a stored chunk, in order."""
-    content = json.loads(zlib.decompress(payload))
-    if "columns" in content:
-        columns = content["columns"]
-        return [dict(zip(columns, row, strict=True)) for row in content["rows"]]
-    return content["values"]
+    return read(payload).items
 
 
 def _measure(position: int, item: Any) -> int:
@@ -86,17 +109,29 @@ def _depth(item: Any) -> int:
 
 def pack(items: Iterable[Any], *, number: int = 0, start: int = 0) -> Iterator[Packed]:
     """Cut items into chunks. Raises InvalidItems for one that is no strict JSON, or too large."""
+    return _pack(((None, item) for item in items), number, start)
+
+
+def pack_again(items: Iterable[tuple[int, Any]]) -> Iterator[Packed]:
+    """The same for items of another job, each with its root position."""
+    return _pack(items, 0, 0)
+
+
+def _pack(items: Iterable[tuple[int | None, Any]], number: int, start: int) -> Iterator[Packed]:
     chunk: list[Any] = []
+    roots: list[int] = []
     weight = 0
-    for position, item in enumerate(items, start):
+    for position, (root, item) in enumerate(items, start):
         size = _measure(position, item)
         if chunk and (len(chunk) == conf().chunk_items or weight + size > conf().chunk_bytes):
-            yield Packed(number, start, len(chunk), _encode(chunk))
-            number, start, chunk, weight = number + 1, start + len(chunk), [], 0
+            yield Packed(number, start, len(chunk), _encode(chunk, roots or None))
+            number, start, chunk, roots, weight = number + 1, start + len(chunk), [], [], 0
         chunk.append(item)
+        if root is not None:
+            roots.append(root)
         weight += size
     if chunk:
-        yield Packed(number, start, len(chunk), _encode(chunk))
+        yield Packed(number, start, len(chunk), _encode(chunk, roots or None))
 
 
 def store(job_id: UUID, packed: Iterable[Packed]) -> None:

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from bulkops.idempotency import IdempotencyKey
-from bulkops.querysets import JobQuerySet
+from bulkops.querysets import JobManager, JobQuerySet
 from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
 
 __all__ = ["Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
@@ -70,12 +70,26 @@ class Job(models.Model):
     cancel_reason = models.TextField(blank=True)
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     retry_count = models.PositiveIntegerField(default=0)
+    # No constraint: it only makes the items' keys, which outlive the ancestor.
+    root = models.ForeignKey(
+        "self", on_delete=models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    retry_items = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text="Which items of its parent it took."
+    )
+
+    rate_per_second = models.FloatField(null=True, help_text="Items begun per second at most, by all its workers.")
+    rate_from = models.DateTimeField(null=True, help_text="Not before this may its next items begin.")
+    failed_before = models.PositiveIntegerField(default=0, db_default=0, help_text="Failures up to the last resume.")
+    processed_before = models.PositiveIntegerField(default=0, db_default=0, help_text="Items up to the last resume.")
 
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    pruned_at = models.DateTimeField(null=True, editable=False, help_text="Since then it is being deleted.")
 
-    objects = JobQuerySet.as_manager()
+    objects = JobManager()
+    with_pruned = JobQuerySet.as_manager()
 
     replayed = False
     """Set by `submit` where an idempotency key named a job that was there already."""
@@ -106,6 +120,11 @@ class Job(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def retried_kind(self) -> str:
+        """Which items of its parent it took, in words."""
+        return self.retry_items.replace("in_doubt", "in-doubt")
 
 
 class Turn(models.Model):
@@ -151,6 +170,8 @@ class Chunk(models.Model):
     due = models.DateTimeField(null=True, help_text="When its first deferred item comes round.")
     crashes = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Workers that died with one item.")
     crash_position = models.PositiveIntegerField(null=True, help_text="That item.")
+    in_hand = models.PositiveIntegerField(null=True, help_text="The item begun, where a second try needs a person.")
+    in_hand_attempt = models.PositiveSmallIntegerField(null=True, help_text="Which try of it that is.")
 
     class Meta:
         constraints = (

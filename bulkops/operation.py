@@ -30,6 +30,10 @@ MOST = 32_767
 """Of workers and of attempts; PostgreSQL's smallint."""
 
 
+SLOWEST, FASTEST = 0.001, 100_000
+"""Items per second that a speed limit can be: from one in a quarter of an hour on."""
+
+
 class Context:
     """What `process` may know and say about the item in hand."""
 
@@ -91,6 +95,19 @@ class Operation:
     timed out. 0: no limit."""
     max_crashes: ClassVar[int] = 3
     """How many workers an item may take with it (by a segmentation fault, say) before it has failed."""
+    in_doubt: ClassVar[str] = "repeat"
+    """What becomes of an item that was begun and whose end nobody knows, since its worker died, overstayed or lost its
+    chunk. "repeat": it is tried again, with the same `context.key`. "hold": it is set aside as in doubt for a person to
+    decide, at the price of one more commit an item; only where `transactional` is False."""
+    durability: ClassVar[str] = "strict"
+    """"strict": each item's commit is on disk before the next item begins. "relaxed": commits do not wait for the disk,
+    which is faster; a crash of the database itself (not of a worker) may then repeat the last fraction of a second."""
+    rate_per_second: ClassVar[float | None] = None
+    """How many items all workers of a job together may begin per second; None: as fast as they go. It can be changed
+    while the job runs."""
+    max_failures: ClassVar[float | None] = None
+    """Pause the job when so many items failed since it was last resumed, to look and go on: a count, or a share of the
+    items tried such as 0.1, which counts past the first 20. None: never."""
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
     queue: ClassVar[str] = "default"
@@ -221,11 +238,40 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         yield ": `item_timeout_seconds` must be a number of seconds, or 0 for no limit."
     if not _is_backoff(operation.backoff):
         yield ": `backoff` must be two numbers of seconds, the first wait and the longest."
+    yield from _policy_faults(operation)
     # A single name in plain quotes would be taken for its letters, and hide nothing.
     if not isinstance(operation.secret, tuple | list | set | frozenset):
         yield ": `secret` must be a tuple of parameters' names."
     elif unknown := [name for name in operation.secret if name not in getattr(operation.Params, "base_fields", {})]:
         yield f": `secret` names {', '.join(map(str, unknown))}, but Params has no such field."
+
+
+def _policy_faults(operation: Operation) -> Iterator[str]:
+    if operation.in_doubt not in {"repeat", "hold"}:
+        yield ': `in_doubt` must be "repeat" or "hold".'
+    if operation.durability not in {"strict", "relaxed"}:
+        yield ': `durability` must be "strict" or "relaxed".'
+    if operation.in_doubt == "hold" and operation.transactional:
+        yield ': `in_doubt = "hold"` is for effects outside the database; say `transactional = False` too.'
+    if operation.in_doubt == "hold" and operation.durability == "relaxed":
+        # A crash of the database could lose the note that the item was begun, and the item would be repeated.
+        yield ': `in_doubt = "hold"` needs `durability = "strict"`.'
+    rate = operation.rate_per_second
+    if rate is not None and not is_rate(rate):
+        yield f": `rate_per_second` must be a number from {SLOWEST:g} to {FASTEST:,}, or None."
+    if operation.max_failures is not None and not _is_max_failures(operation.max_failures):
+        yield ": `max_failures` must be a count from 1, a share between 0 and 1, or None."
+
+
+def is_rate(value: Any) -> bool:
+    """Whether it can be a job's speed limit, in items per second."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and SLOWEST <= value <= FASTEST
+
+
+def _is_max_failures(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    return (isinstance(value, int) and value >= 1) or (isinstance(value, float) and 0 < value < 1)
 
 
 def _is_backoff(value: Any) -> bool:

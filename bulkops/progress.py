@@ -7,16 +7,17 @@ aggregate over a thousand rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.db.models import Min, Q, Sum
 from django.utils import timezone
 
-from bulkops import holds
-from bulkops.models import Chunk
-from bulkops.states import ACTIVE, WORKABLE, JobState
+from bulkops import holds, lineage, permits
+from bulkops.models import Chunk, Event
+from bulkops.states import ACTIVE, ENDED, WORKABLE, EventKind, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 UNSTARTED = frozenset({JobState.QUEUED, JobState.PREPARING})
+REASON_CHARS = 200
+"""What the card shows of the reason for a pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class Progress:
     stalled: bool = False
     words: str = ""
     advice: str = ""
+    left: dict[str, int] = field(default_factory=dict)
+    """Of an ended job, by kind: how many items a retry can still take."""
 
     @property
     def percent(self) -> int:
@@ -84,11 +89,50 @@ def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     waiting = any(job.state in WORKABLE for job in jobs)
     served = _served_queues() if waiting else set()
     places = queue_places([job for job in jobs if job.state in UNSTARTED])
-    return {job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served) for job in jobs}
+    left = _left({job.pk: _retryable(job, counts.get(job.pk, {})) for job in jobs if job.state in ENDED and job.total})
+    reasons = _paused_for([job for job in jobs if job.state == JobState.PAUSED])
+    figures = {job.pk: _progress(job, counts.get(job.pk, {}), places.get(job.pk), now, served) for job in jobs}
+    for pk, why in reasons.items():
+        figures[pk] = replace(figures[pk], words=f"{figures[pk].words}: {why}")
+    for pk, kinds in left.items():
+        figures[pk] = replace(figures[pk], left=kinds)
+    return figures
+
+
+def _paused_for(jobs: list[Job]) -> dict[UUID, str]:
+    """Why each of these stands still, where anybody or anything gave a reason."""
+    if not jobs:
+        return {}
+    asked = Event.objects.filter(job__in=jobs, kind=EventKind.PAUSE_REQUESTED).order_by("job", "-pk").distinct("job")
+    told = {
+        job: textwrap.shorten(detail, REASON_CHARS, placeholder=" …")
+        for job, detail in asked.values_list("job", "detail")
+    }
+    return {job: why.rstrip(".") for job, why in told.items() if why}
+
+
+def _retryable(job: Job, row: dict) -> dict[str, int]:
+    processed = sum(row.get(name) or 0 for name in ("succeeded", "skipped", "failed", "in_doubt"))
+    counted = {
+        lineage.FAILED: row.get("failed") or 0,
+        lineage.UNPROCESSED: (job.total or 0) - processed,
+        lineage.IN_DOUBT: row.get("in_doubt") or 0,
+    }
+    return {kind: count for kind, count in counted.items() if count > 0}
+
+
+def _left(counted: dict[UUID, dict[str, int]]) -> dict[UUID, dict[str, int]]:
+    """What is left of each kind; asks for children only where there is something to take."""
+    asked = [pk for pk, kinds in counted.items() if kinds]
+    taken = lineage.taken_counts(asked) if asked else {}
+    left = {pk: {kind: n - taken.get(pk, {}).get(kind, 0) for kind, n in counted[pk].items()} for pk in asked}
+    return {pk: {kind: n for kind, n in kinds.items() if n > 0} for pk, kinds in left.items()}
 
 
 def _progress(job: Job, row: dict, position: int | None, now: datetime, served: set[str]) -> Progress:
-    counted = {name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")}
+    counted: dict[str, Any] = {
+        name: row.get(name) or 0 for name in ("succeeded", "failed", "skipped", "in_doubt", "deferred")
+    }
     processed = sum(counted.values()) - counted["deferred"]
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
     rate = processed / elapsed if elapsed and processed else None
@@ -146,8 +190,10 @@ def _in_words(job: Job, position: int | None, next_try: datetime | None, now: da
         return (f"{doing}: {job.prepared:,} so far" if job.prepared else doing), ""
     if job.state == JobState.QUEUED and position:
         return f"Waiting: {position} job{'s' if position != 1 else ''} ahead", ""
-    if job.state == JobState.RUNNING and next_try is not None and next_try > now:
-        return "Running; some items wait for another try", ""
+    if job.state == JobState.RUNNING:
+        limited = "Running" if job.rate_per_second is None else f"Running, {permits.in_words(job.rate_per_second)}"
+        waiting = next_try is not None and next_try > now
+        return f"{limited}; some items wait for another try" if waiting else limited, ""
     if job.state == JobState.FAILED:
         return "Failed", job.error
     return _WORDS[JobState(job.state)]
@@ -155,7 +201,6 @@ def _in_words(job: Job, position: int | None, next_try: datetime | None, now: da
 
 _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.QUEUED: ("Waiting for a free worker", ""),
-    JobState.RUNNING: ("Running", ""),
     JobState.PAUSING: ("Pausing: the item in hand is finished first", ""),
     JobState.PAUSED: ("Paused", "Resume it to go on where it stands, or cancel it."),
     JobState.CANCELLING: ("Cancelling: the item in hand is finished first", ""),
@@ -165,12 +210,12 @@ _WORDS: dict[JobState, tuple[str, str]] = {
 }
 
 
-def allowed(job: Job) -> dict[str, bool]:
-    """Which controls the job's state allows; retrying is not offered by any face yet."""
+def allowed(job: Job, figures: Progress) -> dict[str, bool]:
+    """Which controls the job's state allows."""
     state = JobState(job.state)
     return {
         "cancellable": state in ACTIVE - {JobState.CANCELLING},
         "pausable": state in WORKABLE,
         "resumable": state == JobState.PAUSED,
-        "retryable": False,
+        "retryable": bool(figures.left),
     }

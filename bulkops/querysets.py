@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
+from django.db.models import Manager, Q, QuerySet
 
 from bulkops.states import ACTIVE
 
@@ -63,3 +63,11 @@ class JobQuerySet(QuerySet["Job"]):
         with contextlib.suppress(ValueError):
             match |= Q(pk=UUID(text))
         return self.filter(match)
+
+
+class JobManager(Manager.from_queryset(JobQuerySet)):  # type: ignore[misc]
+    """All jobs but those that are being deleted, which exist for nobody any more."""
+
+    def get_queryset(self) -> JobQuerySet:
+        """See above; `Job.with_pruned` has them all."""
+        return super().get_queryset().filter(pruned_at__isnull=True)

@@ -82,6 +82,7 @@ TRANSITIONS: dict[tuple[JobState, JobState], str] = {
     (JobState.CANCELLING, JobState.COMPLETED): "the item in hand was the last one and won the race",
     (JobState.CANCELLING, JobState.COMPLETED_WITH_ERRORS): "the last item won the race and some failed",
     (JobState.CANCELLING, JobState.FAILED): "the last item won the race and finishing failed",
+    (JobState.COMPLETED_WITH_ERRORS, JobState.COMPLETED): "the last doubt was settled and nothing had failed",
 }
 
 
@@ -112,3 +113,8 @@ class EventKind(TextChoices):
     LATE_RESULT = "late_result", "a result arrived after its chunk was taken over"
     HOOK_FAILED = "hook_failed", "an on-commit hook failed after the item was committed"
     ITEMS_COLLECTED = "items_collected", "items collected"
+    SET_ASIDE = "set_aside", "an item may have happened and waits for a person"
+    DECIDED = "decided", "an item in doubt was decided"
+    FORCED = "forced", "taken away from its workers"
+    RETRIED = "retried", "items taken by another job"
+    RATE_CHANGED = "rate_changed", "speed limit changed"

@@ -48,6 +48,7 @@ def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -
         "in_doubt": now.in_doubt,
         "percent": now.percent,
         "rate_per_second": None if now.rate_per_second is None else round(now.rate_per_second, 3),
+        "rate_limit_per_second": job.rate_per_second,
         "eta_seconds": None,
         "created_at": _moment(job.created_at),
         "started_at": _moment(job.started_at),
@@ -60,7 +61,7 @@ def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -
         "cancel_reason": job.cancel_reason,
         "retry_count": job.retry_count,
         "parent": None if job.parent_id is None else str(job.parent_id),
-        **progress.allowed(job),
+        **progress.allowed(job, now),
         "queue_position": now.queue_position,
         "stalled": now.stalled,
     }

@@ -62,7 +62,7 @@ def move(job: Job, to: JobState, *, actor: Any = None, detail: str = "", **field
     reason = TRANSITIONS.get((origin, to))
     if reason is None:
         raise NotAllowedNow(f"A job that is {origin.label} cannot become {to.label}.", job)
-    if to in ENDED:
+    if to in ENDED and origin not in ENDED:
         fields |= {"slot": None, "finished_at": ClockTimestamp()}
     if to == JobState.RUNNING and job.started_at is None:
         fields["started_at"] = ClockTimestamp()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,7 +72,6 @@ class RealCluster:
     def __init__(self, *, log: Path, workers: int = 2, prelude: str = "", **env: str) -> None:
         """`prelude`: Python that is run first in the leader's process, as a project's own code would be."""
         self.log = log
-        known = set(Cluster.objects.values_list("pk", flat=True))
         program = ["-c", WITH_PRELUDE, prelude] if prelude else ["manage.py"]
         with log.open("w") as out:
             self.leader = subprocess.Popen(
@@ -83,7 +83,6 @@ class RealCluster:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._known = known
         self.wanted = workers
 
     def wait_until_alive(self, seconds: float = 30) -> None:
@@ -95,7 +94,7 @@ class RealCluster:
         self.row_id = self._rows().get().pk
 
     def _rows(self) -> Any:
-        return Cluster.objects.exclude(pk__in=self._known)
+        return Cluster.objects.filter(name=f"{socket.gethostname()}:{self.leader.pid}")
 
     def workers(self) -> list[int]:
         """Process ids of its workers."""

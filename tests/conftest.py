@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests import lanes
 
 # Playwright's synchronous interface leaves an event loop in the thread, at which Django's ORM takes offence.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -33,16 +36,42 @@ def pytest_configure() -> None:
     flushing.install()
 
 
-def pytest_unconfigure() -> None:
-    """Stop the embedded PostgreSQL, unless somebody else uses it."""
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the embedded PostgreSQL, unless somebody else uses it; of several processes, the one that ends last does."""
     from project.embedded import stop_if_unused
 
-    stop_if_unused()
+    if not in_one_of_several(config):
+        stop_if_unused()
+
+
+def in_one_of_several(config: pytest.Config) -> bool:
+    """Whether this process got its tests from another one."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What `-n auto`, which pyproject.toml gives, comes to."""
+    return lanes.processes_for(config, Path(__file__).parent)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> lanes.Lanes:
+    """Who runs beside whom, instead of what `--dist` says."""
+    config.option.loadscopereorder = False
+    return lanes.Lanes(config, log)
 
 
 @pytest.fixture(autouse=True)
 def _media_of_its_own(settings: Any, tmp_path: Any) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Without the schedule that a migration makes: the first test would find it, and no other."""
+    from django_q.models import Schedule
+
+    with django_db_blocker.unblock():
+        Schedule.objects.all().delete()
 
 
 def _person(django_user_model: Any, name: str, *permissions: str) -> Any:
@@ -132,9 +161,15 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first. Browser tests are skipped where there is no browser, except in CI, where that is a failure."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first; in one of several processes, what takes longest.
+
+    Browser tests are skipped where there is no browser, except in CI, where that is a failure.
+    """
+    if in_one_of_several(config):
+        items.sort(key=lambda item: lanes.place(item.nodeid)[0])
+    else:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     if CHROMIUM or os.environ.get("CI"):
         return
     skip = pytest.mark.skip(reason="no chromium: apt-get install chromium")

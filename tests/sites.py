@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from django.conf import settings
 
 from tests.clusters import environment, wait_for
@@ -58,6 +59,15 @@ class RealSite:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
             return answer.status == 200
         return False
+
+    def ask(self, path: str) -> int:
+        """The status of an address that needs no log-in."""
+        return Person(f"http://127.0.0.1:{self.port}").look(path)[0]
+
+    def processes(self) -> set[int]:
+        """Process ids of the server and its workers."""
+        family = psutil.Process(self.process.pid) if self.process else None
+        return {family.pid, *(child.pid for child in family.children(recursive=True))} if family else set()
 
     def kill(self) -> None:
         """SIGKILL to all of it."""
@@ -142,6 +152,14 @@ class Person:
     def get(self, path: str, **headers: str) -> str:
         """A page's text."""
         return self._open(urllib.request.Request(urllib.parse.urljoin(self.base, path), headers=headers))
+
+    def look(self, path: str, **headers: str) -> tuple[int, str]:
+        """Status and text, whatever they are."""
+        try:
+            text = self.get(path, **headers)
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        return 200, text
 
     def post(self, path: str, page: str, **fields: Any) -> str:
         """Send the form of a page: its hidden fields and what is given here."""

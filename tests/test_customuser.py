@@ -12,18 +12,17 @@ from django.db import connection
 
 from tests.clusters import environment
 
-DATABASE = "bulkops_customuser"
-
 
 @pytest.fixture
 def empty_database(transactional_db):
     """Another database on the same server; its name."""
+    name = f"{connection.settings_dict['NAME']}_customuser"
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        cursor.execute(f"CREATE DATABASE {DATABASE}")
-    yield DATABASE
+        cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield name
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_project_with_its_own_user_model_migrates_submits_and_works(empty_database):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -66,12 +67,16 @@ def test_many_jobs_take_as_many_queries_as_one(job, person, alive):
     assert set(figures) == {job.pk for job in jobs}
 
 
-def test_an_ended_job_takes_one_query(job):
+@pytest.mark.parametrize(("left", "queries"), [(0, 1), (1, 2)])
+def test_an_ended_job_takes_one_query_and_one_more_where_items_are_left(job, left, queries):
     services.cancel(job=job, actor=None)
+    Chunk.objects.filter(job=job).update(cursor=F("size"), succeeded=F("size"))
+    Chunk.objects.filter(job=job, number=0).update(cursor=F("size") - left, succeeded=F("size") - left)
     job.refresh_from_db()
     with CaptureQueriesContext(connection) as asked:
-        progress.of(job)
-    assert len(asked) == 1
+        figures = progress.of(job)
+    assert len(asked) == queries
+    assert figures.left == ({"unprocessed": 1} if left else {})
 
 
 def test_no_job_at_all_has_no_figures():

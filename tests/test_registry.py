@@ -61,7 +61,11 @@ def test_registering_the_same_class_twice_is_refused_too() -> None:
         registry.register(One)
 
 
-@pytest.mark.parametrize("wrong", [Unnamed, Needy, dict, One.process, None, "registry-one"], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [Unnamed, Needy, dict, One.process, None, "registry-one"],
+    ids=["unnamed", "needy", "foreign", "method", "nothing", "name"],
+)
 def test_what_is_misdeclared_leaves_the_registry_as_it_was(wrong: Any) -> None:
     before = registry.every()
     with pytest.raises(OperationMisdeclared):

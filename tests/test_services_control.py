@@ -18,7 +18,12 @@ from bulkops.verify import verify
 
 pytestmark = pytest.mark.django_db
 
-CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
+CONTROLS = {
+    "cancel": services.cancel,
+    "pause": services.pause,
+    "resume": services.resume,
+    "rate": lambda job, actor: services.set_rate(job=job, rate=5, actor=actor),
+}
 REFUSED = "refused"
 
 # What each control makes of each active state, when nobody holds anything of the job, and when a living worker does.
@@ -34,6 +39,7 @@ UNHELD = {
         JobState.PAUSED: JobState.RUNNING,
         JobState.PAUSING: JobState.RUNNING,
     },
+    "rate": {state: state for state in ACTIVE},
 }
 HELD = {
     "cancel": {**dict.fromkeys(ACTIVE, JobState.CANCELLING), JobState.PAUSED: JobState.CANCELLING},
@@ -42,6 +48,7 @@ HELD = {
         JobState.CANCELLING: REFUSED,
     },
     "resume": dict.fromkeys(ACTIVE, REFUSED),
+    "rate": {state: state for state in ACTIVE},
 }
 
 
@@ -161,7 +168,7 @@ def test_nobody_else_may_control_it_in_any_state(job_in, request, person, state,
 def test_what_faces_offer_is_what_services_take(job_in, owner, state):
     for control, offered in (("cancel", "cancellable"), ("pause", "pausable"), ("resume", "resumable")):
         job = job_in(state)
-        if progress.allowed(job)[offered]:
+        if progress.allowed(job, progress.of(job))[offered]:
             assert apply(control, job, owner) not in {REFUSED, state}
         Job.objects.all().delete()
 

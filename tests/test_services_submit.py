@@ -24,6 +24,7 @@ from bulkops.exceptions import (
     UnknownOperation,
 )
 from bulkops.models import Chunk, Event, IdempotencyKey, Job, Manifest, Turn
+from bulkops.services import submitting
 from bulkops.states import JobState
 from tests.sample.models import Effect
 
@@ -74,7 +75,7 @@ def test_of_50_parallel_presses_one_makes_a_job_and_49_are_told_which(owner):
 
 @pytest.mark.django_db(transaction=True)
 def test_with_the_lock_taken_away_the_constraint_alone_lets_one_through(owner, monkeypatch):
-    monkeypatch.setattr(services, "lock_user", lambda user: None)
+    monkeypatch.setattr(submitting, "lock_user", lambda user: None)
     results = press_at_once(PRESSES, lambda: services.submit(user=owner, operation="note", items=["a", "b"]))
     assert_one_job(results)
 
@@ -85,7 +86,7 @@ def test_one_rendered_form_makes_one_job_pressed_50_times_at_once_and_50_times_l
     owner, worker, monkeypatch, locked
 ):
     if not locked:
-        monkeypatch.setattr(services, "lock_user", lambda user: None)
+        monkeypatch.setattr(submitting, "lock_user", lambda user: None)
 
     def press() -> Job:
         return services.submit(user=owner, operation="note", items=["a", "b", "c"], idempotency_key="one-form")

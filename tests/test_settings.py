@@ -57,6 +57,7 @@ def settings_under(env, *names):
         ({"PORT": "70000"}, "PORT must be a whole number"),
         ({"BULKOPS_WORKERS": "0"}, "BULKOPS_WORKERS must be a whole number from 1 to 256, not '0'"),
         ({"BULKOPS_WORKERS": "²"}, "BULKOPS_WORKERS must be a whole number"),
+        ({"BULKOPS_DEMO_PROVIDER_URL": "http://u:hidden-word@h/"}, "BULKOPS_DEMO_PROVIDER_URL must look like"),
         ({"CSRF_TRUSTED_ORIGINS": "example.org"}, "CSRF_TRUSTED_ORIGINS must list origins such as"),
         ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must name a PostgreSQL database"),
         ({"DATABASE_URL": "what:hidden-word"}, "DATABASE_URL can't be understood"),

@@ -1,8 +1,9 @@
 """What an author's code did to its worker: overstayed its time, or ended the process. Recorded by the leader.
 
 An item that overstays fails as timed out. One that ends its process is tried again, and fails as soon as
-`max_crashes` workers died with it in hand. A step of `items` or a `finish` that does either fails its job. Deaths that
-are nobody's fault, such as of a lost host, never come here.
+`max_crashes` workers died with it in hand. One that was begun and must not be begun twice is set aside as in doubt
+instead, at the first time. A step of `items` or a `finish` that does either fails its job. Deaths that are nobody's
+fault, such as of a lost host, never come here.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from bulkops import registry, transitions
-from bulkops.engine import finishing
+from bulkops import doubt, registry, transitions
+from bulkops.engine import breaker, finishing
 from bulkops.engine.hand import Doing
-from bulkops.engine.statements import Claim, ItemStatements, Result, Retry
+from bulkops.engine.statements import Claim, ItemStatements, Result, Try
 from bulkops.exceptions import FenceLost, UnknownOperation
 from bulkops.models import Chunk, Job
 from bulkops.operation import Operation
@@ -46,7 +47,10 @@ def record(in_hand: InHand, *, timed_out: bool) -> bool:
         most = _operation(job).max_crashes
         words, code = _words(in_hand, most, timed_out=timed_out)
         if in_hand.doing is Doing.ITEM:
-            _record_item(in_hand, statements, most, Result(state=OutcomeState.FAILED, error_code=code, message=words))
+            _record_item(
+                job, in_hand, statements, most, Result(state=OutcomeState.FAILED, error_code=code, message=words)
+            )
+            breaker.look(job)
         elif _counted(job, most, at_once=timed_out):
             finishing.fail_locked(job, words, code)
     logger.warning(
@@ -74,13 +78,17 @@ def _words(in_hand: InHand, most: int, *, timed_out: bool) -> tuple[str, str]:
     return f"{call} killed its worker {'once' if most == 1 else f'{most} times'}.", "killed-its-worker"
 
 
-def _record_item(in_hand: InHand, statements: ItemStatements, most: int, failed: Result) -> None:
+def _record_item(job: Job, in_hand: InHand, statements: ItemStatements, most: int, failed: Result) -> None:
     chunk = Chunk.objects.select_for_update(no_key=True).filter(pk=in_hand.chunk_id, epoch=in_hand.epoch).first()
     if chunk is None:
         return
     first_try = in_hand.attempt == 1
     if first_try and chunk.start + chunk.cursor != in_hand.position:
         return  # its commit had gone through
+    if chunk.in_hand == in_hand.position:
+        begun = f"{failed.message} The effect may or may not have happened."
+        doubt.set_aside(job, chunk, failed.error_code, begun)
+        return
     crashes = chunk.crashes + 1 if chunk.crash_position == in_hand.position else 1
     if failed.error_code != "timed-out" and crashes < most:
         Chunk.objects.filter(pk=chunk.pk).update(crashes=crashes, crash_position=in_hand.position)
@@ -95,10 +103,7 @@ def _record_item(in_hand: InHand, statements: ItemStatements, most: int, failed:
         deferred=chunk.deferred,
     )
     try:
-        if first_try:
-            statements.advance(claim, chunk.cursor, 1, failed)
-        else:
-            statements.resolve(claim, Retry(position=in_hand.position, attempt=in_hand.attempt - 1), failed)
+        statements.record(Try(claim=claim, position=in_hand.position, attempt=in_hand.attempt), failed)
     except FenceLost:
         return  # a deferred item whose commit had gone through
     Chunk.objects.filter(pk=chunk.pk).update(crashes=0, crash_position=None)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 
 from bulkops import holds, manifests, transitions
 from bulkops.clock import ClockTimestamp
-from bulkops.engine.statements import Claim, Retry
+from bulkops.engine.statements import Claim, Try
+from bulkops.exceptions import ItemsUnreadable
 from bulkops.models import Chunk, Manifest, Outcome
 from bulkops.states import WORKABLE, JobState, OutcomeState
 
 if TYPE_CHECKING:
+    from bulkops.engine.allowance import Allowance
     from bulkops.engine.holder import Holder
     from bulkops.engine.turns import Taken
+    from bulkops.manifests import Content
+    from bulkops.models import Job
 
 # MATERIALIZED: as a plain sub-select the planner may run it per outer row, and LIMIT 1 then claims several.
 # SKIP LOCKED: a killed worker's connection may still hold the row for a moment.
@@ -34,9 +38,10 @@ RETURNING c.id, c.epoch, c.number, c.start, c.size, c.cursor, c.deferred
 """
 
 
-def claim(taken: Taken, holder: Holder) -> Claim | None:
-    """Claim the job's next chunk, or None: nothing is free, the job stops, or the turn is no longer ours.
+def claim(taken: Taken, holder: Holder, allowance: Allowance | None = None) -> Claim | None:
+    """Claim the job's next chunk, or None: nothing is free, the job stops, has no permits, or the turn is not ours.
 
+    Draws permits into the allowance where the job's speed is limited.
     Locks job and turn, then the chunk. The first claim of a job takes it from queued to running.
     """
     with transaction.atomic():
@@ -45,24 +50,36 @@ def claim(taken: Taken, holder: Holder) -> Claim | None:
             return None
         if not job.turns.filter(number=taken.number, seq=taken.seq, holder__isnull=False).exists():
             return None
+        if allowance is not None and not allowance.may_claim(job):
+            return None
         with connection.cursor() as cursor:
             cursor.execute(_CLAIM, {"job": job.pk, "cluster": holder.cluster_id, "worker": holder.worker})
             row = cursor.fetchone()
         if row is None:
             return None
+        if allowance is not None:
+            allowance.draw(job)
         if job.state == JobState.QUEUED:
             transitions.move(job, JobState.RUNNING)
         names = ("chunk_id", "epoch", "number", "start", "size", "cursor", "deferred")
         return Claim(**dict(zip(names, row, strict=True)))
 
 
-def items_of(taken: Taken, claim: Claim) -> list[Any]:
-    """The items of a claimed chunk, in order."""
-    return manifests.decode(Manifest.objects.values_list("payload", flat=True).get(pk=(taken.job_id, claim.number)))
+def items_of(taken: Taken, claim: Claim) -> Content:
+    """The items of a claimed chunk, in order. Raises ItemsUnreadable."""
+    payload = Manifest.objects.values_list("payload", flat=True).filter(pk=(taken.job_id, claim.number)).first()
+    try:
+        content = manifests.read(payload or b"")
+        whole = len(content.items) == claim.size
+    except Exception:  # whatever it is that a damaged payload raises
+        whole = False
+    if not whole:
+        raise ItemsUnreadable(claim.number)
+    return content
 
 
-def due_retries(taken: Taken, claim: Claim) -> list[Retry]:
-    """The chunk's deferred items that have come round."""
+def due_retries(taken: Taken, claim: Claim) -> list[Try]:
+    """The next tries of the chunk's deferred items that have come round."""
     if not claim.deferred:
         return []
     rows = Outcome.objects.filter(
@@ -72,19 +89,26 @@ def due_retries(taken: Taken, claim: Claim) -> list[Retry]:
         position__lt=claim.start + claim.size,
         due__lte=ClockTimestamp(),
     ).values_list("position", "attempt")
-    return [Retry(position=position, attempt=attempt) for position, attempt in rows.order_by("due")]
+    return [Try(claim=claim, position=position, attempt=tries + 1) for position, tries in rows.order_by("due")]
 
 
-def release(claim: Claim) -> None:
-    """Let go of the chunk if it is still ours, in the caller's transaction, which holds the job's lock."""
+def release(job: Job, claim: Claim) -> None:
+    """Let go of the chunk if it is still ours, in the caller's transaction, which holds the job's lock.
+
+    Its flag to stop says what the job's state says again: it may have been set only to end a slice.
+    """
     mine = Chunk.objects.filter(pk=claim.chunk_id, epoch=claim.epoch)
-    if mine.update(holder=None, worker=None):
+    if mine.update(holder=None, worker=None, stop=job.state not in WORKABLE):
         chunk = mine.only("job_id", "start", "size", "deferred").get()
         if chunk.deferred:
             holds.refresh_chunk_due(chunk)
 
 
 def stop_asked(claim: Claim) -> bool:
-    """Whether the job asks this chunk's holder to stop, or the chunk is no longer ours."""
-    asked = Chunk.objects.filter(pk=claim.chunk_id, epoch=claim.epoch).values_list("stop", flat=True).first()
-    return asked is None or asked
+    """Whether the job asks this chunk's holder to stop, or the chunk is no longer ours.
+
+    Its flag alone may only end the slice, which is nothing to an item in hand.
+    """
+    ours = Chunk.objects.filter(pk=claim.chunk_id, epoch=claim.epoch)
+    state = ours.values_list("job__state", flat=True).first()
+    return state not in WORKABLE

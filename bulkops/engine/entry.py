@@ -6,6 +6,7 @@ import logging
 from uuid import UUID
 
 from bulkops.engine import holder, runner
+from bulkops.engine.faults import tells_of_a_cut
 from bulkops.engine.items import DatabaseAway
 
 logger = logging.getLogger("bulkops.engine")
@@ -20,10 +21,10 @@ def run_slice(job_id: str, number: int, seq: int) -> str:
     me = holder.current()
     try:
         return runner.run_slice(UUID(job_id), number, seq, me)
-    except DatabaseAway:
-        # Nobody's mistake, so no traceback: an operator who looks for one finds those of real errors.
-        logger.warning("job=%s turn=%s event=slice_left database_away; this worker leaves", job_id, number)
-        raise SystemExit(1) from None
-    except Exception:
-        logger.exception("job=%s turn=%s event=slice_failed; this worker leaves", job_id, number)
+    except Exception as error:
+        if isinstance(error, DatabaseAway) or tells_of_a_cut(error):
+            # Nobody's mistake, so no traceback: an operator who looks for one finds those of real errors.
+            logger.warning("job=%s turn=%s event=slice_left database_away; this worker leaves", job_id, number)
+        else:
+            logger.exception("job=%s turn=%s event=slice_failed; this worker leaves", job_id, number)
         raise SystemExit(1) from None

@@ -61,7 +61,12 @@ def is_lost(error: BaseException, driver: Any) -> bool:
     """
     if driver is None or not driver.closed:
         return False
-    return is_broken(driver) or any(_tells_of_a_cut(one) for one in _chain(error))
+    return is_broken(driver) or tells_of_a_cut(error)
+
+
+def tells_of_a_cut(error: BaseException) -> bool:
+    """Whether the error, or one that it came of, is a driver's word for a session cut or a server that is away."""
+    return any(_tells_of_a_cut(one) for one in _chain(error))
 
 
 def _tells_of_a_cut(error: BaseException) -> bool:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection, transaction
 
 from bulkops import dispatch, holds, progress, storable, transitions
-from bulkops.clock import database_now
 from bulkops.conf import conf
 from bulkops.engine import chunks, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -42,7 +41,7 @@ def end_slice(
             return
         turn = turns.lock_own(job, taken)
         if claim is not None:
-            chunks.release(claim)
+            chunks.release(job, claim)
         if turn is None:
             return  # taken back meanwhile: whoever did that has sent the turn again
         if not (holds.is_complete(job) and (job.state in WORKABLE or job.state in STOPPING)):
@@ -54,18 +53,17 @@ def end_slice(
 
 
 def _hand_on(job: Job, turn: Turn, *, at_least: float) -> None:
-    """Queue the turn again at the back; later where only deferred items are left, not at all where all is in hand.
+    """Queue the turn again at the back; later where only deferred items are left or the job's speed is limited.
 
-    Where no item was begun, as after preparing, it goes ahead like a new job's. A turn that is let go without a message
-    is sent again by rescue, or by whoever takes a dead holder's work back.
+    Not at all where all is in hand: a turn that is let go without a message is sent again by rescue, or by whoever
+    takes a dead holder's work back.
     """
     if job.state == JobState.PREPARING:
         dispatch.send(job, turn)
         return
     due = holds.next_due(job)
     if due is not None:
-        delay = max(at_least, (due - database_now()).total_seconds())
-        dispatch.send(job, turn, delay_seconds=delay, first=job.started_at is None)
+        holds.send_when_due(job, turn, due, at_least=at_least)
 
 
 def finish(taken: Taken, operation: Operation, params: dict[str, Any]) -> None:

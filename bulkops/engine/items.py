@@ -2,13 +2,15 @@
 
 A transactional operation runs inside the item's transaction, with the fenced statement last. Any other runs outside
 all transactions, then its outcome is committed alone. A failing item is rolled back and its failure committed by the
-same statement, so that the good path needs no savepoint.
+same statement, so that the good path needs no savepoint. Where an item must not be begun twice (`in_doubt = "hold"`),
+that it begins is committed first.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
@@ -18,22 +20,25 @@ from bulkops.conf import conf
 from bulkops.engine.faults import Fault, classify, code_of, describe, is_lost
 from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.engine.statements import ItemStatements, Result
-from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken
+from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken, RetryAfter
 from bulkops.operation import Context
 from bulkops.states import OutcomeState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulkops.engine.statements import Try
     from bulkops.operation import Operation
-
-    Commit = Callable[[ItemStatements, Result], bool]
-    """Sends the fenced statement for this item; returns whether the job asks to stop."""
 
 logger = logging.getLogger("bulkops.items")
 
 MOST_DOUBLINGS = 60
 """Of a wait between attempts; after some thousand of them, the figure would be too large to be multiplied."""
+
+
+PATIENCE_SECONDS = 30.0
+"""How long a worker tries to record what it has done elsewhere while the database is away."""
+ASK_AGAIN_SECONDS = 0.5
 
 
 class DatabaseAway(BulkopsError):
@@ -65,13 +70,14 @@ class LateResult(BulkopsError):
 class ItemRunner:
     """Runs items of one operation with its cleaned parameters."""
 
-    def __init__(self, operation: Operation, params: dict[str, Any]) -> None:
+    def __init__(self, operation: Operation, params: dict[str, Any], draining: Callable[[], bool]) -> None:
         self.operation = operation
         self.params = params
+        self.draining = draining
         self.statements = ItemStatements()
 
-    def run(self, item: Any, context: Context, commit: Commit) -> bool:
-        """Process and commit one item; return whether the job asks to stop.
+    def run(self, item: Any, context: Context, one: Try) -> bool:
+        """Process and commit one try of an item; return whether the job asks to stop.
 
         Raises FenceLost, LateResult (not transactional only), DatabaseAway, or HookFailed (committed all the same).
         """
@@ -80,7 +86,7 @@ class ItemRunner:
             self._ready()
             driver = connection.connection
             try:
-                return once(item, context, commit)
+                return once(item, context, one)
             except (FenceLost, LateResult, HookFailed):
                 raise
             except BaseException as error:
@@ -90,7 +96,7 @@ class ItemRunner:
                 if fault is Fault.STATEMENTS_GONE:
                     self.statements.forget()
                 if fault is Fault.ITEM or attempt == conf().transient_attempts:
-                    return self._record(self._failure(error, context), commit)
+                    return self._record(self._failure(error, context), one)
         raise AssertionError("unreachable")
 
     def _ready(self) -> None:
@@ -103,7 +109,7 @@ class ItemRunner:
         except Exception as error:
             raise DatabaseAway from error
 
-    def _in_transaction(self, item: Any, context: Context, commit: Commit) -> bool:
+    def _in_transaction(self, item: Any, context: Context, one: Try) -> bool:
         committed = False
         stop = False
 
@@ -118,14 +124,16 @@ class ItemRunner:
                 with connection.execute_wrapper(watched.watch):
                     returned = self._process(item, context)
                 watched.check()
-                stop = commit(self.statements, self._success(returned))
+                stop = self.statements.record(one, self._success(returned))
         except BaseException as error:
             if not committed:
                 raise
             raise HookFailed(describe(error), stop=stop) from error
         return stop
 
-    def _outside(self, item: Any, context: Context, commit: Commit) -> bool:
+    def _outside(self, item: Any, context: Context, one: Try) -> bool:
+        if self.operation.in_doubt == "hold":
+            self.statements.begin(one)
         driver = connection.connection
         try:
             result = self._success(self._process(item, context))
@@ -137,20 +145,35 @@ class ItemRunner:
             connection.close()
             result = self._failure(ItemTransactionBroken("The operation left a transaction open."), context)
         try:
-            return self._record(result, commit)
+            return self._record_patiently(result, one)
         except FenceLost:
             raise LateResult(result) from None
+
+    def _record_patiently(self, result: Result, one: Try) -> bool:
+        """Record what was done elsewhere, also when the database is away for some moments: it is done all the same.
+
+        Giving up too early would have the item repeated, or ask a person. A commit whose answer was lost finds its
+        own fence moved, which `late_results` sees.
+        """
+        patience_ends = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._record(result, one)
+            except DatabaseAway:
+                if self.draining() or time.monotonic() > patience_ends:
+                    raise
+                time.sleep(ASK_AGAIN_SECONDS)
 
     def _process(self, item: Any, context: Context) -> Any:
         return self.operation.process(self.operation.clean_item(item), self.params, context)
 
-    def _record(self, result: Result, commit: Commit) -> bool:
+    def _record(self, result: Result, one: Try) -> bool:
         """Commit an outcome alone: of a failure, or of work done outside. The item is not run again for it."""
         for attempt in range(1, conf().transient_attempts + 1):
             self._ready()
             driver = connection.connection
             try:
-                return commit(self.statements, result)
+                return self.statements.record(one, result)
             except FenceLost:
                 raise
             except Exception as error:
@@ -167,7 +190,7 @@ class ItemRunner:
             message=storable.UNREADABLE,
             due_in_seconds=result.due_in_seconds,
         )
-        return commit(self.statements, bare)
+        return self.statements.record(one, bare)
 
     def _success(self, returned: Any) -> Result:
         return Result(state=OutcomeState.SUCCEEDED, result=storable.json_text(returned, conf().result_bytes))
@@ -178,16 +201,20 @@ class ItemRunner:
             return Result(state=OutcomeState.SKIPPED, error_code=code, message=message)
         if isinstance(error, InDoubt):
             return Result(state=OutcomeState.IN_DOUBT, error_code=code, message=message)
-        if isinstance(error, self.operation.retry_on) and context.attempt < self.operation.max_attempts:
+        retried = isinstance(error, (RetryAfter, *self.operation.retry_on))
+        if retried and context.attempt < self.operation.max_attempts:
             return Result(
                 state=OutcomeState.DEFERRED,
                 error_code=code,
                 message=message,
-                due_in_seconds=self._backoff(context.attempt),
+                due_in_seconds=self._wait(error, context.attempt),
             )
         return Result(state=OutcomeState.FAILED, error_code=code, message=message)
 
-    def _backoff(self, attempt: int) -> float:
+    def _wait(self, error: BaseException, attempt: int) -> float:
+        """Seconds until the next try: the back-off, or longer where the other system asks for it, never less."""
         first, most = self.operation.backoff
         doubled = first * 2 ** min(attempt - 1, MOST_DOUBLINGS)
-        return min(doubled, most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+        wait = min(doubled, most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+        asked = error.seconds if isinstance(error, RetryAfter) else 0.0
+        return max(wait, asked * random.uniform(1.0, 1.25))  # noqa: S311 - not all that were refused at once come at once

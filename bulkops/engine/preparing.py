@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.query import FlatValuesListIterable, ModelIterable
 
-from bulkops import events, holds, manifests, transitions
+from bulkops import events, holds, lineage, manifests, transitions
 from bulkops.conf import conf
 from bulkops.engine import finishing, hand, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -46,7 +46,9 @@ def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any]
     driver = connection.connection
     try:
         preparation = _Preparation(job, taken, operation, params, holder)
-        if job.collects:
+        if job.retry_items:
+            preparation.take_again()
+        elif job.collects:
             preparation.collect()
         else:
             preparation.check()
@@ -103,8 +105,15 @@ class _Preparation:
         items = self._watched(self._held(_read(source)))
         if self.job.limit is not None:
             items = itertools.islice(items, self.job.limit)
+        self._store(manifests.pack(self._cleaned(items)))
+
+    def take_again(self) -> None:
+        """Store what is to be retried of the job's parent, as it was stored there: it was checked already."""
+        self._store(manifests.pack_again(self._watched(lineage.items_to_take(self.job))))
+
+    def _store(self, packed: Iterable[Packed]) -> None:
         total = 0
-        for batch in _in_batches(manifests.pack(self._cleaned(items))):
+        for batch in _in_batches(packed):
             total += sum(chunk.size for chunk in batch)
             self._put_down()
             with transaction.atomic():

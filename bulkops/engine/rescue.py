@@ -18,7 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q, Value
 from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
-from bulkops.engine import sessions
+from bulkops.engine import breaker, sessions
 from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import ACTIVE, STOPPING, WORKABLE
@@ -131,6 +131,7 @@ def _release(condition: Q) -> int:
             job = transitions.lock_job(job_id, skip_locked=True)
             if job is None or not holds.take_back(job, condition):
                 continue
+            breaker.look(job)
             if not holds.settle_stop(job) and job.state in ACTIVE:
                 holds.send_turns(job)
             moved += 1
@@ -175,6 +176,8 @@ def _mend(job_id: UUID) -> bool:
         return True
     if job.state in STOPPING and not holds.is_complete(job):
         return False  # somebody has an item in hand, and settles when it is done
+    if job.state in WORKABLE:
+        holds.forget_nudges(job)
     lost = Turn.objects.filter(job=job, holder__isnull=True).filter(
         Q(due__isnull=True) | Q(due__lt=from_now(-conf().turn_grace_seconds))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from functools import partial
@@ -9,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import events, permissions, registry, transitions
+from bulkops import events, holds, permissions, registry, transitions
 from bulkops.conf import conf
-from bulkops.engine import chunks, finishing, preparing, turns, unknown
+from bulkops.engine import chunks, durability, finishing, late_results, preparing, turns, unknown
+from bulkops.engine.allowance import Allowance
+from bulkops.engine.breaker import Breaker
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
-from bulkops.exceptions import FenceLost, InvalidParams, UnknownOperation
+from bulkops.engine.statements import Try
+from bulkops.exceptions import FenceLost, InvalidParams, ItemsUnreadable, UnknownOperation
 from bulkops.models import Job
 from bulkops.operation import Context
 from bulkops.states import WORKABLE, EventKind, JobState
@@ -25,8 +29,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from bulkops.engine.holder import Holder
-    from bulkops.engine.statements import Claim, Retry
+    from bulkops.engine.statements import Claim
     from bulkops.engine.turns import Taken
+    from bulkops.manifests import Content
     from bulkops.operation import Operation
 
 logger = logging.getLogger("bulkops.engine")
@@ -78,9 +83,7 @@ def _pause(taken: Taken, why: str) -> None:
     with transaction.atomic():
         job = transitions.lock_job(taken.job_id)
         if job is not None and job.state in WORKABLE and turns.lock_own(job, taken) is not None:
-            events.record(job, EventKind.PAUSE_REQUESTED, detail=why)
-            job.chunks.filter(finished=False).update(stop=True)
-            transitions.move(job, JobState.PAUSING, detail=why)
+            holds.pause(job, why)
 
 
 class Slice:
@@ -92,8 +95,10 @@ class Slice:
         self.operation = operation
         self.params = params
         self.holder = holder
-        self.runner = ItemRunner(operation, params)
+        self.runner = ItemRunner(operation, params, holder.draining)
         self.messages = Messages(job.pk)
+        self.allowance = Allowance()
+        self.breaker = Breaker(job.pk, operation.max_failures)
         self.ends_at = time.monotonic() + conf().slice_seconds
         self._told_to_stop = False
         self._ask_again_at = 0.0
@@ -103,73 +108,73 @@ class Slice:
         claim: Claim | None = None
         worked = False
         try:
-            while (claim := chunks.claim(self.taken, self.holder)) is not None:
-                worked = True
-                if not self._work_chunk(claim):
-                    break
+            with durability.of_items(self.operation.durability):
+                while (claim := chunks.claim(self.taken, self.holder, self.allowance)) is not None:
+                    worked = True
+                    if not self._work_chunk(claim):
+                        break
         except FenceLost:
             logger.warning("job=%s turn=%s event=fence_lost", self.job.pk, self.taken.number)
+        except ItemsUnreadable as error:
+            # Left to escape, it would end one worker after another.
+            finishing.fail(self.taken, error.message, error.code)
         self.messages.flush()
         finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked)
         return worked
 
     def _work_chunk(self, claim: Claim) -> bool:
         """Work the chunk; say whether its end was reached and there is time for another."""
-        items = chunks.items_of(self.taken, claim)
-        for retry in chunks.due_retries(self.taken, claim):
-            if self._work_item(claim, items, retry.position, retry.attempt + 1, retry) or self._over():
-                return False
-        for offset in range(claim.cursor, claim.size):
-            if self._work_item(claim, items, claim.start + offset, 1, None) or self._over():
+        content = chunks.items_of(self.taken, claim)
+        again = chunks.due_retries(self.taken, claim)
+        first = (Try(claim=claim, position=claim.start + offset) for offset in range(claim.cursor, claim.size))
+        for one in itertools.chain(again, first):
+            if self._work_item(one, content) or self._over():
                 return False
         with transaction.atomic():
-            transitions.lock_job(self.job.pk)
-            chunks.release(claim)
+            job = transitions.lock_job(self.job.pk)
+            if job is not None:
+                chunks.release(job, claim)
         return True
 
     def _over(self) -> bool:
-        return self.holder.draining() or time.monotonic() >= self.ends_at
+        return self.holder.draining() or time.monotonic() >= self.ends_at or self.allowance.used_up
 
-    def _work_item(self, claim: Claim, items: list[Any], position: int, attempt: int, retry: Retry | None) -> bool:
+    def _work_item(self, one: Try, content: Content) -> bool:
         """Process and commit one item; say whether the job asks to stop."""
-        offset = position - claim.start
-        commit = partial(_advance, claim, offset, attempt) if retry is None else partial(_resolve, claim, retry)
+        item = content.items[one.position - one.claim.start]
+        self.allowance.use()
         try:
-            with holding(self._in_hand(claim, position, attempt)):
-                stop = self.runner.run(items[offset], self._context(claim, position, attempt), commit)
+            with holding(self._in_hand(one)):
+                stop = self.runner.run(item, self._context(one, content), one)
         except HookFailed as failed:
-            events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {position}: {failed.message}")
+            events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {one.position}: {failed.message}")
             stop = failed.stop
         except LateResult as late:
-            events.record(
-                self.job,
-                EventKind.LATE_RESULT,
-                detail=f"Item {position}, {late.result.state.label}: {late.result.message or late.result.result or ''}",
-            )
+            late_results.settle(self.job.pk, one, late.result)
             raise FenceLost from late
         self.messages.write_if_due()
-        return stop
+        return self.breaker.trips(self.runner.statements.recorded) or stop
 
-    def _in_hand(self, claim: Claim, position: int, attempt: int) -> InHand:
+    def _in_hand(self, one: Try) -> InHand:
         return InHand(
             doing=Doing.ITEM,
             job_id=self.job.pk,
             limit_seconds=self.operation.item_timeout_seconds,
-            chunk_id=claim.chunk_id,
-            epoch=claim.epoch,
-            position=position,
-            attempt=attempt,
+            chunk_id=one.claim.chunk_id,
+            epoch=one.claim.epoch,
+            position=one.position,
+            attempt=one.attempt,
         )
 
-    def _context(self, claim: Claim, position: int, attempt: int) -> Context:
+    def _context(self, one: Try, content: Content) -> Context:
         return Context(
             job_id=self.job.pk,
-            position=position,
-            attempt=attempt,
-            root_job_id=self.job.pk,
-            root_position=position,
+            position=one.position,
+            attempt=one.attempt,
+            root_job_id=self.job.root_id or self.job.pk,
+            root_position=content.root(one.position - one.claim.start, one.claim.start),
             say=self.messages.say,
-            stop_asked=partial(self._stop_asked, claim),
+            stop_asked=partial(self._stop_asked, one.claim),
         )
 
     def _stop_asked(self, claim: Claim) -> bool:
@@ -178,11 +183,3 @@ class Slice:
             self._told_to_stop = chunks.stop_asked(claim)
             self._ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
         return self.holder.draining() or self._told_to_stop
-
-
-def _advance(claim: Claim, offset: int, attempt: int, statements: Any, result: Any) -> bool:
-    return statements.advance(claim, offset, attempt, result)
-
-
-def _resolve(claim: Claim, retry: Retry, statements: Any, result: Any) -> bool:
-    return statements.resolve(claim, retry, result)

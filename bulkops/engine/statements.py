@@ -1,4 +1,4 @@
-"""The fenced statements of an item's commit, prepared on the driver's own connection.
+"""The fenced statements of an item, prepared on the driver's own connection.
 
 Round trips are what an item pays for, so this SQL is written by hand: outcome, counters, cursor and fence in one
 statement, measured at 1.07 of a bare single-row UPDATE, where the ORM with an outcome row is at 0.21. Deferring an
@@ -30,7 +30,9 @@ WITH moved AS (
         {_COUNTS.replace("${state}", "$5")},
         deferred = deferred + ($5 = 'deferred')::int,
         due = CASE WHEN $5 = 'deferred' THEN LEAST(due, clock_timestamp() + $10 * interval '1 second') ELSE due END,
-        finished = (cursor + 1 = size AND deferred = 0 AND $5 <> 'deferred')
+        finished = (cursor + 1 = size AND deferred = 0 AND $5 <> 'deferred'),
+        in_hand = NULL,
+        in_hand_attempt = NULL
     WHERE id = $1 AND epoch = $2 AND cursor = $3
     RETURNING job_id, stop
 )
@@ -48,7 +50,9 @@ WITH moved AS (
     UPDATE bulkops_chunk c SET
         {_COUNTS.replace("${state}", "$5")},
         deferred = deferred - ($5 <> 'deferred')::int,
-        finished = (cursor = size AND deferred = 1 AND $5 <> 'deferred')
+        finished = (cursor = size AND deferred = 1 AND $5 <> 'deferred'),
+        in_hand = NULL,
+        in_hand_attempt = NULL
     WHERE c.id = $1 AND c.epoch = $2 AND EXISTS (
         SELECT 1 FROM bulkops_outcome o
         WHERE o.job_id = c.job_id AND o.position = $3 AND o.state = 'deferred' AND o.attempt = $4)
@@ -60,6 +64,13 @@ UPDATE bulkops_outcome o SET
 FROM moved WHERE o.job_id = moved.job_id AND o.position = $3
 RETURNING moved.stop
 """  # noqa: S608 - made of constants
+
+# Sent before an effect that must not be repeated, and committed alone. chunk, epoch, position, attempt
+_BEGIN = """
+PREPARE bulkops_begin (bigint, int, int, int) AS
+UPDATE bulkops_chunk SET in_hand = $3, in_hand_attempt = $4 WHERE id = $1 AND epoch = $2 RETURNING stop
+"""
+_TEXTS = {"bulkops_advance": _ADVANCE, "bulkops_resolve": _RESOLVE, "bulkops_begin": _BEGIN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +99,22 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retry:
-    """A deferred item that has come round."""
+class Try:
+    """One try of an item of a claimed chunk: where its outcome goes."""
 
+    claim: Claim
     position: int
-    attempt: int
-    """Tries so far."""
+    attempt: int = 1
+    """More than 1 for an item that was deferred and has come round."""
 
 
 class ItemStatements:
-    """Sends the two statements on whatever driver connection Django has at the moment, preparing them once on each."""
+    """Sends the statements on whatever driver connection Django has at the moment, preparing them once on each."""
 
     def __init__(self) -> None:
         self._prepared_on: Any = None
+        self.recorded: OutcomeState | None = None
+        """What was recorded last."""
 
     def prepare(self) -> None:
         """Prepare on the present connection unless done. Call outside an item's transaction: PREPARE can fail it."""
@@ -111,7 +125,7 @@ class ItemStatements:
         with connection.wrap_database_errors, driver.cursor() as cursor:
             cursor.execute("SELECT name FROM pg_prepared_statements WHERE name LIKE 'bulkops\\_%'")
             known = {name for (name,) in cursor.fetchall()}
-            for name, text in (("bulkops_advance", _ADVANCE), ("bulkops_resolve", _RESOLVE)):
+            for name, text in _TEXTS.items():
                 if name not in known:
                     cursor.execute(text)
         self._prepared_on = driver
@@ -120,18 +134,28 @@ class ItemStatements:
         """Prepare anew next time: somebody deallocated the statements."""
         self._prepared_on = None
 
-    def advance(self, claim: Claim, offset: int, attempt: int, result: Result) -> bool:
-        """Record the item at the cursor and move on; return whether the job asks to stop. Raises FenceLost."""
-        return self._execute(
-            "EXECUTE bulkops_advance (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (claim.chunk_id, claim.epoch, offset, claim.start + offset, *_columns(attempt, result)),
+    def begin(self, one: Try) -> None:
+        """Note on the chunk, and commit, that the item's effect may happen from now on. Raises FenceLost."""
+        self._execute(
+            "EXECUTE bulkops_begin (%s, %s, %s, %s)",
+            (one.claim.chunk_id, one.claim.epoch, one.position, one.attempt),
         )
 
-    def resolve(self, claim: Claim, retry: Retry, result: Result) -> bool:
-        """Record another try of a deferred item; return whether the job asks to stop. Raises FenceLost."""
+    def record(self, one: Try, result: Result) -> bool:
+        """Record what came of the try, moving the cursor on at the first; return whether the job asks to stop.
+
+        In the caller's transaction, or committed alone where there is none. Raises FenceLost.
+        """
+        claim = one.claim
+        self.recorded = result.state
+        if one.attempt == 1:
+            return self._execute(
+                "EXECUTE bulkops_advance (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (claim.chunk_id, claim.epoch, one.position - claim.start, one.position, *_columns(one.attempt, result)),
+            )
         return self._execute(
             "EXECUTE bulkops_resolve (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (claim.chunk_id, claim.epoch, retry.position, retry.attempt, *_columns(retry.attempt + 1, result)),
+            (claim.chunk_id, claim.epoch, one.position, one.attempt - 1, *_columns(one.attempt, result)),
         )
 
     @staticmethod

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from bulkops import dispatch, events, holds, transitions
+from bulkops import dispatch, holds, transitions
 from bulkops.clock import ClockTimestamp, database_now
 from bulkops.conf import conf
 from bulkops.engine import finishing, turns
 from bulkops.exceptions import UnknownOperation
 from bulkops.models import Job
-from bulkops.states import WORKABLE, EventKind, JobState
+from bulkops.states import WORKABLE
 
 if TYPE_CHECKING:
     from bulkops.engine.turns import Taken
@@ -59,7 +59,4 @@ def _give_up(job: Job) -> None:
     if job.state not in WORKABLE or holds.is_complete(job):
         finishing.fail_locked(job, words, error.code)
         return
-    events.record(job, EventKind.PAUSE_REQUESTED, detail=words)
-    holds.ask_to_stop(job)
-    transitions.move(job, JobState.PAUSING, detail=words)
-    holds.settle_stop(job)
+    holds.pause(job, words)

@@ -1,4 +1,4 @@
-"""The tables. Nothing has been released yet, so there is one migration, made anew when the models change."""
+"""The tables, as first released. Later migrations expand first and contract a release later."""
 
 
 import django.contrib.postgres.fields

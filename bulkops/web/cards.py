@@ -7,10 +7,10 @@ has the keyboard's focus alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bulkops import permissions, progress, registry
+from bulkops import lineage, permissions, progress, registry
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.states import STOPPING, JobState
@@ -34,6 +34,12 @@ TONES = {
     JobState.FAILED: "bad",
 }
 """The colour of a state; app.css has one class for each."""
+
+_RETRIES = {
+    lineage.FAILED: "Retry {} failed item{}",
+    lineage.UNPROCESSED: "Go on with {} unprocessed item{}",
+    lineage.IN_DOUBT: "Try {} item{} in doubt again",
+}
 
 SILENCE_SECONDS = 4
 """A fragment that is not replaced this long after its poll was due says that there is no news."""
@@ -148,11 +154,26 @@ class Controls:
     cancellable: bool
     pausable: bool
     resumable: bool
+    left: dict[str, int] = field(default_factory=dict)
+    """What can be retried: items by kind."""
+    limitable: bool = False
+    """Whether its speed limit can be changed."""
 
     @property
     def seen(self) -> str:
-        flags = {"c": self.cancellable, "p": self.pausable, "r": self.resumable}
+        flags = {"c": self.cancellable, "p": self.pausable, "r": self.resumable, "t": self.left}
+        flags[f"l{self.rate}"] = self.limitable
         return "".join(letter for letter, given in flags.items() if given) or "none"
+
+    @property
+    def retries(self) -> list[tuple[str, str]]:
+        """Each kind that can be retried, with the words of its button."""
+        return [(kind, _RETRIES[kind].format(f"{n:,}", "" if n == 1 else "s")) for kind, n in self.left.items()]
+
+    @property
+    def rate(self) -> str:
+        """The speed limit as it stands in its field; empty: none."""
+        return "" if self.job.rate_per_second is None else f"{self.job.rate_per_second:g}"
 
     @property
     def poll(self) -> str:
@@ -172,13 +193,19 @@ def of_many(jobs: Iterable[Job]) -> list[Card]:
     return [Card(job, figures[job.pk]) for job in jobs]
 
 
-def controls(job: Job, user: Any) -> Controls:
+def controls(job: Job, user: Any, figures: Progress | None = None) -> Controls:
     """What this user may do with the job now; nothing for one who may only watch."""
     if not permissions.may_control(user, job):
         return Controls(job, cancellable=False, pausable=False, resumable=False)
-    allowed = progress.allowed(job)
+    now = figures or progress.of(job)
+    allowed = progress.allowed(job, now)
     return Controls(
-        job, cancellable=allowed["cancellable"], pausable=allowed["pausable"], resumable=allowed["resumable"]
+        job,
+        cancellable=allowed["cancellable"],
+        pausable=allowed["pausable"],
+        resumable=allowed["resumable"],
+        left=now.left,
+        limitable=job.is_active and job.state != JobState.CANCELLING,
     )
 
 

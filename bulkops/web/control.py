@@ -1,15 +1,28 @@
-"""The buttons of a job: cancel, pause, resume. Plain forms, so that they work without JavaScript too."""
+"""The buttons of a job and of its items in doubt. Plain forms, so that they work without JavaScript too."""
 
 from __future__ import annotations
 
+import math
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
 from bulkops import services
-from bulkops.exceptions import NotAllowedNow, NotPermitted
+from bulkops.exceptions import (
+    ActiveJobExists,
+    InvalidRate,
+    InvalidSubmission,
+    NotAllowedNow,
+    NotPermitted,
+    SubmissionBusy,
+    UnknownOperation,
+)
+from bulkops.states import OutcomeState
 from bulkops.web import fetch
 from bulkops.web.guards import database_may_be_away, person_required
 from bulkops.web.pages import show_job
@@ -48,12 +61,58 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.resume(job=job, actor=request.user))
 
 
+@require_POST
+@database_may_be_away
+@person_required
+def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Have another job take the items that failed, were never processed or are in doubt."""
+    kind = request.POST.get("items", "")
+    return _do(request, pk, lambda job: services.retry(job=job, actor=request.user, items=kind))
+
+
+@require_POST
+@database_may_be_away
+@person_required
+def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
+    """Say of an item in doubt whether it was done."""
+    decision = request.POST.get("decision", "")
+
+    def verb(job: Job) -> Job:
+        services.decide(job=job, position=position, decision=decision, actor=request.user)
+        return job
+
+    answer = _do(request, pk, verb)
+    if answer.status_code == HTTPStatus.FOUND and "listed" in request.POST:
+        where = urlencode({"state": str(OutcomeState.IN_DOUBT), "after": str(position - 1)})
+        return redirect(f"{reverse('bulkops:job-items', args=[pk])}?{where}")
+    return answer
+
+
+@require_POST
+@database_may_be_away
+@person_required
+def rate(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Limit how many items a second may begin; an empty field takes the limit away."""
+    text = request.POST.get("rate_per_second", "").strip()
+    try:
+        wanted = float(text) if text else None
+    except ValueError:
+        wanted = math.nan  # no number, which the service says in words
+    return _do(request, pk, lambda job: services.set_rate(job=job, rate=wanted, actor=request.user))
+
+
 def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpResponse:
     job = fetch.visible_job(request.user, pk)
     try:
         return redirect(verb(job))
     except NotPermitted as refusal:
         raise PermissionDenied(refusal.message) from None
-    except NotAllowedNow as refusal:
+    except ActiveJobExists as refusal:
+        running = f"Job {refusal.job.pk} is {refusal.job.get_state_display()}"
+        words = f"{running}, and its owner can have only one active job at a time."
+        return show_job(request, job, problem=words, status_code=409)
+    except (NotAllowedNow, SubmissionBusy) as refusal:
         # The job moved on while the page was read: show how it is now.
         return show_job(request, fetch.visible_job(request.user, pk), problem=refusal.message, status_code=409)
+    except (InvalidRate, InvalidSubmission, UnknownOperation) as refusal:
+        return show_job(request, job, problem=refusal.message, status_code=422)

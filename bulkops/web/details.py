@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bulkops import permissions
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
-from bulkops.states import TRANSITIONS, EventKind, JobState
+from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
 from bulkops.web import cards, items
 
 if TYPE_CHECKING:
@@ -39,19 +40,27 @@ class Details:
     job: Job
     notable: list[Outcome]
     events: list[Event]
+    decidable: bool
+    """Whether this user may say what became of an item in doubt."""
 
     @classmethod
-    def of(cls, job: Job) -> Details:
-        """Two queries."""
+    def of(cls, job: Job, user: Any) -> Details:
+        """Two queries, and those for the user's rights in a job of somebody else's."""
         notable = Outcome.objects.filter(job_id=job.pk, state__in=items.NOTABLE).order_by("position")
         events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")
-        return cls(job, list(notable[: items.PAGE + 1]), list(events[:EVENTS_SHOWN]))
+        return cls(
+            job,
+            list(notable[: items.PAGE + 1]),
+            list(events[:EVENTS_SHOWN]),
+            decidable=permissions.may_control(user, job),
+        )
 
     @property
     def seen(self) -> str:
         """Changes whenever something here is new."""
         newest = self.events[0].pk if self.events else 0
-        return f"{self.job.state}.{len(self.notable)}.{newest}"
+        doubts = sum(outcome.state == OutcomeState.IN_DOUBT for outcome in self.notable)
+        return f"{self.job.state}.{len(self.notable)}.{doubts}.{newest}"
 
     @property
     def poll(self) -> str:

@@ -74,7 +74,7 @@ def _card(request: HttpRequest, pk: UUID) -> HttpResponse:
 @database_may_be_away
 @person_required
 def controls(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Cancel, pause and resume, as far as the state allows them."""
+    """Cancel, pause, resume and retry, as far as the state allows them."""
     shown = cards.controls(fetch.visible_job(request.user, pk), request.user)
     if shown.seen == request.GET.get("seen"):
         return _unchanged()
@@ -87,7 +87,7 @@ def controls(request: HttpRequest, pk: UUID) -> HttpResponse:
 @person_required
 def details(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What lies below the card of a job's page: failed items, result, events."""
-    shown = Details.of(fetch.visible_job(request.user, pk))
+    shown = Details.of(fetch.visible_job(request.user, pk), request.user)
     if shown.seen == request.GET.get("seen"):
         return _unchanged()
     return render(request, "bulkops/_details.html", {"details": shown})
@@ -124,7 +124,8 @@ def now_context(request: HttpRequest, job: Job | None) -> dict[str, Any]:
     context: dict[str, Any] = {"idle_poll": cards.interval(conf().poll_paused_seconds)}
     if job is None:
         return context
-    return context | {"card": cards.of(job, "home"), "controls": cards.controls(job, request.user)}
+    card = cards.of(job, "home")
+    return context | {"card": card, "controls": cards.controls(job, request.user, card.figures)}
 
 
 @require_safe

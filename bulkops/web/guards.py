@@ -75,7 +75,11 @@ def database_may_be_away(view: View) -> View:
         except Error as error:
             if not is_away(error):
                 raise
-            # Asks neither session nor user, which lie in the same database.
-            return render(request, "bulkops/database_away.html", status=503)
+            return database_away(request)
 
     return guarded
+
+
+def database_away(request: HttpRequest) -> HttpResponse:
+    """The page that says so and loads itself again; asks neither session nor user, which lie in the same database."""
+    return render(request, "bulkops/database_away.html", status=503)

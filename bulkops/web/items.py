@@ -51,6 +51,10 @@ class Item:
         return "" if self.outcome.message.startswith(code) or code == self.outcome.state else code
 
     @property
+    def undecided(self) -> bool:
+        return self.outcome.state == OutcomeState.IN_DOUBT
+
+    @property
     def tone(self) -> str:
         return TONES[OutcomeState(self.outcome.state)]
 

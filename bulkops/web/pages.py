@@ -78,11 +78,13 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 def show_job(request: HttpRequest, shown: Job, *, problem: str = "", status_code: int = 200) -> HttpResponse:
     """The job's page, with a problem in words above it where a button could not do its work."""
+    card = cards.of(shown, "job")
     context = {
         "job": shown,
-        "card": cards.of(shown, "job"),
-        "controls": cards.controls(shown, request.user),
-        "details": Details.of(shown),
+        "card": card,
+        "controls": cards.controls(shown, request.user, card.figures),
+        "details": Details.of(shown, request.user),
+        "children": shown.children.order_by("-created_at") if not shown.is_active else (),
         "params": status.shown_params(shown),
         "own": shown.owner_id == request.user.pk,
         "again": not shown.is_active and _may_run_again(request.user, shown),
@@ -120,5 +122,6 @@ def job_items(request: HttpRequest, pk: UUID) -> HttpResponse:
         "wanted": wanted,
         "states": OutcomeState.choices,
         "after": after,
+        "decidable": permissions.may_control(request.user, shown),
     }
     return render(request, "bulkops/items.html", context)

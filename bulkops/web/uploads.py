@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 from django.core import signing
 from django.core.files.storage import default_storage
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
-from django.utils import timezone
 
 from bulkops.conf import conf
+from bulkops.kept_uploads import FOLDER, KEPT_FOR, sweep
 
 if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
     from django.http import HttpRequest
 
-FOLDER = "bulkops/uploads"
-KEPT_FOR = timedelta(days=1)
 _SALT = "bulkops.web.uploads"
 
 
@@ -95,19 +92,3 @@ def kept(token: str, user: Any) -> Kept | None:
     if content["user"] != str(user.pk) or not default_storage.exists(content["path"]):
         return None
     return Kept(content["path"], content["name"], token)
-
-
-def sweep() -> None:
-    """Delete what was never started within a day."""
-    try:
-        _, names = default_storage.listdir(FOLDER)
-    except (FileNotFoundError, NotImplementedError):
-        return
-    too_old = timezone.now() - KEPT_FOR
-    for name in names:
-        path = f"{FOLDER}/{name}"
-        try:
-            if default_storage.get_modified_time(path) < too_old:
-                default_storage.delete(path)
-        except FileNotFoundError:
-            continue  # somebody else swept it, or started it

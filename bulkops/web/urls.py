@@ -17,6 +17,9 @@ urlpatterns = [
     path("jobs/<uuid:pk>/cancel/", control.cancel, name="job-cancel"),
     path("jobs/<uuid:pk>/pause/", control.pause, name="job-pause"),
     path("jobs/<uuid:pk>/resume/", control.resume, name="job-resume"),
+    path("jobs/<uuid:pk>/retry/", control.retry, name="job-retry"),
+    path("jobs/<uuid:pk>/items/<int:position>/decide/", control.decide, name="item-decide"),
+    path("jobs/<uuid:pk>/rate/", control.rate, name="job-rate"),
     # Fragments: parts of the pages above, asked for again and again by htmx.
     path("jobs/<uuid:pk>/progress/", fragments.progress, name="job-progress"),
     path("jobs/<uuid:pk>/controls/", fragments.controls, name="job-controls"),

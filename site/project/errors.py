@@ -1,11 +1,30 @@
-"""The page of a request that makes no sense."""
+"""What is answered where no view answers: a request that makes no sense, and a database that is away."""
 
+from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBadRequest
+from django.db import Error
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.template import loader
+
+from bulkops.outage import is_away
+from bulkops.web.guards import database_away
 
 
 def bad_request(*_: Any, **__: Any) -> HttpResponse:
     """Django's own looks for a token in the body, and breaks where that is what cannot be read."""
     return HttpResponseBadRequest(loader.render_to_string("400.html"))
+
+
+class DatabaseMayBeAway:
+    """Middleware for the views that are not bulkops' own, such as the log-in page and the admin: 503 in words."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Of a view, or of the rendering of what it returned; any other error is left to Django."""
+        return database_away(request) if isinstance(error, Error) and is_away(error) else None

@@ -12,10 +12,12 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
 
 from project.embedded.places import DATABASE_ENGINE, choose_places
 
@@ -122,6 +124,21 @@ def _embedded_database() -> dict[str, Any]:
     }
 
 
+def _provider_url(url: str) -> str:
+    """Where the payment provider is; addresses below it are joined to it. Credentials in it would show in messages."""
+    try:
+        parts = urlsplit(url)
+        understood = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        understood = False
+    if not understood or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ImproperlyConfigured(
+            "BULKOPS_DEMO_PROVIDER_URL must look like https://payments.example.org/v1/; "
+            "the key goes into BULKOPS_DEMO_PROVIDER_KEY"
+        )
+    return url.rstrip("/") + "/"
+
+
 # Tools that load these settings by themselves, without manage.py, run in somebody's checkout and never serve anybody.
 _TESTING = "pytest" in sys.modules
 DEBUG = _flag("DEBUG", default=_TESTING or "mypy" in sys.modules)
@@ -134,6 +151,16 @@ DATABASES = {"default": _server_database(_text("DATABASE_URL")) if _text("DATABA
 # What `manage.py up` takes from the environment.
 PORT = _number("PORT", 8000, least=1, most=65535)
 DEMO_PASSWORD = _text("BULKOPS_DEMO_PASSWORD")
+
+# The payment provider that the demo's refunds are asked of. Development plays it itself, unless one is named; with
+# DEBUG off its addresses and its tables do not even exist.
+PROVIDER_URL, PROVIDER_KEY = _text("BULKOPS_DEMO_PROVIDER_URL"), _text("BULKOPS_DEMO_PROVIDER_KEY")
+PROVIDER_SERVED = DEBUG and not PROVIDER_URL
+if PROVIDER_URL:
+    PROVIDER_URL = _provider_url(PROVIDER_URL)
+elif PROVIDER_SERVED:
+    PROVIDER_URL = f"http://127.0.0.1:{PORT}/payments/"
+    PROVIDER_KEY = PROVIDER_KEY or salted_hmac("payments", "api key", secret=SECRET_KEY, algorithm="sha256").hexdigest()
 
 # The product's own settings; `bulkops.conf` holds each one's unit and default.
 BULKOPS: dict[str, Any] = {}
@@ -155,6 +182,7 @@ INSTALLED_APPS = [
     "csp",
     "django_q",
     "ticketing",
+    *(["payments"] if PROVIDER_SERVED else []),
     "project",
 ]
 
@@ -169,6 +197,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "project.errors.DatabaseMayBeAway",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -269,7 +298,7 @@ if _flag("BULKOPS_BEHIND_PROXY", default=False):
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # One line an event: when, how bad, who, what. Never the content of a request or an item.
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
@@ -282,3 +311,6 @@ LOGGING = {
         "django-q": {"level": "WARNING"},
     },
 }
+if PROVIDER_SERVED:
+    LOGGING["filters"] = {"on_purpose": {"()": "payments.logs.OnPurpose"}}
+    LOGGING["loggers"]["django.request"] = {"filters": ["on_purpose"]}

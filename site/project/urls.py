@@ -1,5 +1,6 @@
 """Where each part of the site answers. The product's own pages, API and health checks are in `bulkops.web.urls`."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import views
 from django.urls import include, path
@@ -13,3 +14,5 @@ urlpatterns = [
     path("tickets/", include("ticketing.urls")),
     path("", include("bulkops.web.urls")),
 ]
+if settings.PROVIDER_SERVED:
+    urlpatterns.insert(0, path("payments/", include("payments.urls")))

@@ -1,8 +1,8 @@
-"""Events and tickets in Django's admin."""
+"""Events, tickets and orders in Django's admin."""
 
 from django.contrib import admin
 
-from ticketing.models import Event, Ticket
+from ticketing.models import Event, Order, Ticket
 
 
 @admin.register(Event)
@@ -23,3 +23,17 @@ class TicketAdmin(admin.ModelAdmin):
     @admin.display(description="price", ordering="price")
     def cost(self, ticket: Ticket) -> str:
         return f"{ticket.price / 100:,.2f}"
+
+
+@admin.register(Order)
+class OrderAdmin(admin.ModelAdmin):
+    list_display = ("number", "event", "cost", "buyer_email", "refunded_at", "refund_id")
+    list_filter = ("event", ("refunded_at", admin.EmptyFieldListFilter))
+    list_select_related = ("event",)
+    search_fields = ("number", "buyer_email", "refund_id")
+    autocomplete_fields = ("event",)
+    readonly_fields = ("refunded_at", "refund_id", "refund_key")
+
+    @admin.display(description="amount", ordering="amount")
+    def cost(self, order: Order) -> str:
+        return f"{order.amount / 100:,.2f}"

@@ -1,4 +1,4 @@
-"""The demo's own app: events and their tickets, as a team that uses bulkops would write it."""
+"""The demo's own app: events, their tickets and orders, as a team that uses bulkops would write it."""
 
 from django.apps import AppConfig
 

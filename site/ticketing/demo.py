@@ -5,11 +5,13 @@ from typing import Any
 
 from bulkops import ActiveJobExists, submit
 from bulkops.models import Job
-from ticketing.models import Event, Ticket
+from ticketing.models import Event, Order, Ticket
 from ticketing.operations import Issue
 
 SEATS = 1_000
 """Tickets of each event."""
+ORDERS = 500
+"""Orders of each event."""
 EVENTS = (
     ("AUR", "Aurora Strings", "Old Customs House", datetime(2027, 3, 6, 19, 30, tzinfo=UTC), 4_800),
     ("BLU", "Blue Hour Trio", "Harbour Cellar", datetime(2027, 3, 19, 21, 0, tzinfo=UTC), 2_900),
@@ -21,11 +23,11 @@ EVENTS = (
 
 
 def load() -> dict[str, int]:
-    """Make the demo's events and tickets where they are missing; what is there stays as it is.
+    """Make the demo's events, tickets and orders where they are missing; what is there stays as it is.
 
     Says how many of each the demo has.
     """
-    tickets = []
+    tickets, orders = [], []
     for prefix, name, venue, starts_at, price in EVENTS:
         event, _ = Event.objects.get_or_create(name=name, starts_at=starts_at, defaults={"venue": venue})
         for number in range(SEATS):
@@ -40,8 +42,18 @@ def load() -> dict[str, int]:
                     holder_email=f"guest{number + 1}@example.org",
                 )
             )
+        orders += [
+            Order(
+                event=event,
+                number=f"{prefix}-ORDER-{number + 1:04}",
+                buyer_email=f"guest{number + 1}@example.org",
+                amount=price * (1 + number % 4),
+            )
+            for number in range(ORDERS)
+        ]
     Ticket.objects.bulk_create(tickets, batch_size=1_000, ignore_conflicts=True)
-    return {"events": len(EVENTS), "tickets": len(tickets)}
+    Order.objects.bulk_create(orders, batch_size=1_000, ignore_conflicts=True)
+    return {"events": len(EVENTS), "tickets": len(tickets), "orders": len(orders)}
 
 
 def start_job(user: Any) -> Job:

@@ -1,4 +1,4 @@
-"""Events and the tickets sold for them."""
+"""Events, the tickets sold for them, and the orders they were sold with."""
 
 from django.db import models
 from django.db.models import Q
@@ -39,3 +39,27 @@ class Ticket(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class Order(models.Model):
+    """What somebody bought and paid for at once."""
+
+    number = models.CharField(max_length=40, unique=True)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="orders")
+    buyer_email = models.EmailField(blank=True)
+    amount = models.PositiveIntegerField(help_text="In cents.")
+    refunded_at = models.DateTimeField(null=True, blank=True, help_text="When the provider had given the money back.")
+    refund_id = models.CharField(max_length=64, blank=True, help_text="The refund's reference at the provider.")
+    refund_key = models.CharField(max_length=100, blank=True, help_text="The idempotency key that it was asked with.")
+
+    class Meta:
+        ordering = ("pk",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(refunded_at=None, refund_id="") | Q(refunded_at__isnull=False) & ~Q(refund_id=""),
+                name="ticketing_refund_has_reference",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.number

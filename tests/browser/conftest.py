@@ -88,3 +88,14 @@ def accounts(transactional_db: None) -> Callable[[int], None]:
         Account.objects.bulk_create([Account(number=number) for number in range(count)])
 
     return make
+
+
+@pytest.fixture
+def hurry(transactional_db: None) -> Callable[[], None]:
+    """Says it: what is left of a “slow-deposit” is done at once. So no test depends on how long a job takes."""
+    from tests.sample.models import Effect
+
+    def say() -> None:
+        Effect.objects.create(item="hurry")
+
+    return say

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 
-from bulkops import progress, services
+from bulkops import progress, registry, services
 from bulkops.management import watching
 from bulkops.management.commands import enqueue
 from bulkops.models import Event, Job, Outcome
@@ -81,7 +81,7 @@ def test_a_value_may_hold_an_equals_sign(run, owner):
     user.is_superuser = True
     user.save()
     run("enqueue", "guarded", "--user", "owner", "--param", "token=a=b", "--items", os.devnull + ".txt")
-    assert enqueue.parse_params(["token=a=b"], services.registry.get("guarded")) == {"token": "a=b"}
+    assert enqueue.parse_params(["token=a=b"], registry.get("guarded")) == {"token": "a=b"}
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,11 @@ def test_asking_twice_changes_nothing(run, job):
         (["00000000-0000-0000-0000-000000000000"], "there is no job"),
         (["JOB", "explode"], "invalid choice: 'explode'"),
         (["JOB", "--reason", "why"], "--reason is for"),
+        (["JOB", "rate"], "belong together"),
+        (["JOB", "pause", "--per-second", "5"], "belong together"),
+        (["JOB", "rate", "--per-second", "fast"], "takes a number of items, or none; not “fast”"),
+        (["JOB", "rate", "--per-second", "0"], "A speed limit is a number of items per second"),
+        (["JOB", "rate", "--per-second", "5", "--reason", "why"], "--reason is for"),
         ([], "required: ID"),
     ],
 )
@@ -105,3 +110,71 @@ def test_the_log_does_not_come_between_the_answer_and_its_reader(run, job, caplo
     assert caplog.records == []
     run("job", job.pk, "resume", "-v", 2)
     assert caplog.records != []
+
+
+@pytest.fixture
+def doubtful(owner, worker):
+    """An ended job with an item that failed and one in doubt."""
+    job = services.submit(user=owner, operation="habits-outside", items=["fine", "raise", "doubt"])
+    return worker.finish(job)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_retry_prints_the_child_and_names_it_when_nothing_is_left(run, doubtful):
+    assert "1 failed, 1 in_doubt" in run("job", doubtful.pk).out
+    ran = run("job", doubtful.pk, "retry", "--reason", "mended")
+    child = Job.objects.get(parent=doubtful)
+    assert (ran.code, ran.out) == (0, f"{child.pk}\n")
+    again = run("job", doubtful.pk, "retry", "--items", "in_doubt")
+    assert (again.code, again.out) == (3, f"{child.pk}\n")
+    assert "has an active job, preparing" in again.err
+    assert f"the failed items of {doubtful.pk}" in run("job", child.pk).out
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_left_to_retry_is_exit_1_naming_the_child(run, doubtful, worker):
+    run("job", doubtful.pk, "retry")
+    child = worker.finish(Job.objects.get(parent=doubtful))
+    ran = run("job", doubtful.pk, "retry")
+    assert ran.code == 1
+    assert str(child.pk) in ran.err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_decide_settles_an_item_in_doubt(run, doubtful):
+    assert "ITEM IN DOUBT" in run("job", doubtful.pk).out
+    ran = run("job", doubtful.pk, "decide", "--position", 2, "--decision", "done", "--reason", "seen it")
+    assert ran.code == 0
+    assert doubtful.outcomes.get(position=2).state == "succeeded"
+    assert run("job", doubtful.pk, "decide", "--position", 2, "--decision", "done").code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["decide"], "decide needs"),
+        (["decide", "--position", 1], "decide needs"),
+        (["cancel", "--items", "failed"], "--items is for retry"),
+        (["retry", "--position", 1], "are for decide"),
+        (["retry", "--items", "succeeded"], "invalid choice"),
+        (["decide", "--position", 1, "--decision", "maybe"], "invalid choice"),
+    ],
+)
+def test_an_option_of_another_control_is_wrong_use(run, job, arguments, words):
+    ran = run("job", job.pk, *arguments)
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_rate_limits_the_speed_and_none_takes_the_limit_away(run, job):
+    assert run("job", job.pk, "rate", "--per-second", "0.5").code == 0
+    assert Job.objects.get().rate_per_second == 0.5
+    assert "at most 30 items a minute" in run("job", job.pk).out
+    assert job.events.filter(kind="rate_changed", detail="at most 30 items a minute; before: no limit").exists()
+    assert json.loads(run("job", job.pk, "rate", "--per-second", "none", "--json").out)["rate_limit_per_second"] is None
+
+
+def test_the_speed_of_an_ended_job_is_exit_1(run, job):
+    run("job", job.pk, "cancel")
+    ran = run("job", job.pk, "rate", "--per-second", "5")
+    assert (ran.code, ran.complaint) == (1, "job: This job has ended already.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, close_old_connections, connection
 
-from bulkops import services
-from bulkops.models import Event, Job, Outcome, Turn
+from bulkops import manifests, services
+from bulkops.models import Chunk, Event, Job, Manifest, Outcome, Turn
 from bulkops.states import JobState
 from tests.sample.models import Account, Effect
 from tests.sample.operations import Ending
@@ -137,3 +137,20 @@ def test_a_finish_that_misbehaves_ends_the_job_and_leaves_no_turn_in_hand(owner,
     assert job.slot is None
     assert job.state == (JobState.COMPLETED if trouble is commits else JobState.FAILED)
     assert not Turn.objects.filter(job=job, holder__isnull=False).exists()
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "fewer items", "no row"])
+def test_items_that_cannot_be_read_fail_the_job_and_end_no_worker(owner, worker, damage):
+    job = services.submit(user=owner, operation="note", items=["a", "b"])
+    rows = Manifest.objects.filter(job=job)
+    match damage:
+        case "other bytes":
+            rows.update(payload=b"these bytes are no manifest")
+        case "fewer items":
+            rows.update(payload=next(manifests.pack(["a"])).payload)
+        case "no row":
+            rows.delete()
+    worker.finish(job)
+    assert (job.state, job.error_code, job.slot) == (JobState.FAILED, "items-unreadable", None)
+    assert "chunk 0 cannot be read" in job.error
+    assert not Chunk.objects.filter(holder__isnull=False).exists()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from bulkops import services
 from bulkops.engine import items as engine_items
+from bulkops.exceptions import RetryAfter
 from bulkops.models import Chunk, Event, Outcome
 from bulkops.states import EventKind, JobState, OutcomeState
 from tests.sample.models import Effect
@@ -153,7 +156,34 @@ def test_outside_a_transaction_the_operation_gets_a_stable_key(owner, worker):
 
 
 def test_an_item_tried_two_thousand_times_still_has_a_wait():
-    assert engine_items.ItemRunner(Habits(), {})._backoff(2_000) <= 0.02 * 1.25
+    assert engine_items.ItemRunner(Habits(), {}, bool)._wait(ValueError(), 2_000) <= 0.02 * 1.25
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        (30, 30, 37.5),
+        ("30", 30, 37.5),
+        (format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True), 3000, 4500),
+        (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0.02 * 1.25),
+        ("soon", 0, 0.02 * 1.25),
+        ("nan", 0, 0.02 * 1.25),
+        (None, 0, 0.02 * 1.25),
+        (-5, 0, 0.02 * 1.25),
+        (1e12, 86_400, 86_400 * 1.25),
+    ],
+)
+def test_a_wait_that_the_other_system_asks_for_is_kept(asked, least, most):
+    waits = [engine_items.ItemRunner(Habits(), {}, bool)._wait(RetryAfter(asked), 1) for _ in range(50)]
+    assert least <= min(waits) <= max(waits) <= most
+
+
+def test_an_item_told_to_come_again_is_deferred_for_that_long(owner, worker):
+    job = services.submit(user=owner, operation="habits-outside", items=["retry-after"])
+    worker.step()
+    waiting = outcome(job, 0)
+    assert (waiting.state, waiting.error_code) == (OutcomeState.DEFERRED, "retry-after")
+    assert timedelta(minutes=9) < waiting.due - waiting.finished_at < timedelta(minutes=13)
 
 
 def test_work_done_outside_is_not_done_again_for_a_lost_statement(owner, worker):

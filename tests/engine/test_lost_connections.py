@@ -12,8 +12,8 @@ from bulkops import Operation, register, registry, services
 from bulkops.engine import entry
 from bulkops.engine.items import DatabaseAway
 from bulkops.engine.statements import ItemStatements
-from bulkops.models import Outcome
-from bulkops.states import JobState
+from bulkops.models import Event, Outcome
+from bulkops.states import EventKind, JobState
 from bulkops.verify import verify
 from tests.sample.models import Effect
 
@@ -108,7 +108,7 @@ def test_in_a_transaction(owner, worker, second, breaking, how):
     assert verify(job.pk).agrees
 
 
-@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("how", [how for how in BREAKS if how is not cut_the_line])
 def test_outside_any_transaction(owner, worker, second, breaking, how):
     breaking(how, is_transactional=False)
     job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
@@ -119,22 +119,55 @@ def test_outside_any_transaction(owner, worker, second, breaking, how):
     assert verify(job.pk).agrees
 
 
+def test_what_was_done_outside_is_recorded_on_another_connection(owner, worker, breaking):
+    """It is done already: to run it again would be the worse answer to a lost connection."""
+    breaking(cut_the_line, is_transactional=False)
+    job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
+    worker.finish(job)
+    assert outcomes(job) == [("succeeded", "")] * 3
+    assert sorted(Effect.objects.values_list("item", flat=True)) == ["a", "b", "c"]
+    assert verify(job.pk).agrees
+
+
 @pytest.mark.parametrize("how", [cut_the_line, end_the_session])
-def test_between_the_fenced_statement_and_its_commit(owner, worker, second, monkeypatch, how):
-    real = ItemStatements.advance
+def test_a_recording_whose_answer_was_lost_is_not_taken_for_somebody_elses(owner, worker, second, monkeypatch, how):
+    """The line is cut after the commit of work done outside: asking again finds the fence moved, by ourselves."""
+    real = ItemStatements.record
     lost = []
 
-    def advance(self, claim, offset, attempt, result):
-        answer = real(self, claim, offset, attempt, result)
-        if offset == 1 and not lost:
-            lost.append(offset)
+    def record(self, one, result):
+        answer = real(self, one, result)
+        if one.position == 1 and not lost:
+            lost.append(one)
+            how()
+            Effect.objects.count()
+        return answer
+
+    monkeypatch.setattr(ItemStatements, "record", record)
+    job = services.submit(user=owner, operation="habits-outside", items=["a", "b", "c"])
+    worker.finish(job)
+    assert lost
+    assert outcomes(job) == [("succeeded", "")] * 3
+    assert sorted(Effect.objects.values_list("item", flat=True)) == ["a", "b", "c"]
+    assert not Event.objects.filter(kind=EventKind.LATE_RESULT).exists()
+
+
+@pytest.mark.parametrize("how", [cut_the_line, end_the_session])
+def test_between_the_fenced_statement_and_its_commit(owner, worker, second, monkeypatch, how):
+    real = ItemStatements.record
+    lost = []
+
+    def record(self, one, result):
+        answer = real(self, one, result)
+        if one.position == 1 and not lost:
+            lost.append(one)
             try:
                 how()
             except Exception:
                 return answer
         return answer
 
-    monkeypatch.setattr(ItemStatements, "advance", advance)
+    monkeypatch.setattr(ItemStatements, "record", record)
     job = services.submit(user=owner, operation="note", items=["a", "b", "c"])
     work_on(worker)
     second.rescue()
@@ -155,14 +188,40 @@ def test_a_connection_that_the_operation_closes_itself_is_its_own_failure(owner,
     assert [state for state, _ in outcomes(job)] == ["succeeded", "failed", "succeeded"]
 
 
-def test_a_lost_connection_ends_the_worker_with_one_line(monkeypatch, caplog):
+def say_that_it_is_away():
+    raise DatabaseAway
+
+
+def lose_it_between_items():
+    """As while a chunk is claimed: Django's own error, of a session that ends."""
+    with transaction.atomic():
+        end_the_session()
+
+
+@pytest.mark.parametrize("how", [say_that_it_is_away, lose_it_between_items, cut_and_ask])
+def test_a_lost_connection_ends_the_worker_with_one_line(transactional_db, monkeypatch, caplog, how):
     def lost(*_):
-        raise DatabaseAway
+        connection.ensure_connection()
+        how()
 
     monkeypatch.setattr(entry.runner, "run_slice", lost)
     monkeypatch.setattr(entry.holder, "current", lambda: None)
     with pytest.raises(SystemExit):
         entry.run_slice("1b4e28ba-2fa1-4d2b-883f-0016d3cca427", 0, 1)
+    connection.close()
     (record,) = caplog.records
     assert "event=slice_left database_away" in record.getMessage()
     assert record.exc_info is None
+
+
+def test_any_other_error_ends_it_with_a_traceback(transactional_db, monkeypatch, caplog):
+    def wrong(*_):
+        Effect.objects.extra(where=["nonsense"]).count()
+
+    monkeypatch.setattr(entry.runner, "run_slice", wrong)
+    monkeypatch.setattr(entry.holder, "current", lambda: None)
+    with pytest.raises(SystemExit):
+        entry.run_slice("1b4e28ba-2fa1-4d2b-883f-0016d3cca427", 0, 1)
+    (record,) = caplog.records
+    assert "event=slice_failed" in record.getMessage()
+    assert record.exc_info

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from django.db.models import Count
 
-from bulkops import manifests, services
+from bulkops import manifests, registry, services
 from bulkops.engine import hand, preparing
 from bulkops.models import Chunk, Job, Manifest, Outcome
 from bulkops.states import JobState
@@ -125,7 +125,7 @@ def test_a_restart_deletes_what_was_collected_before(owner, worker, monkeypatch)
     monkeypatch.setattr("bulkops.engine.preparing.finishing.fail", lambda *_: None)
     job = services.submit(user=owner, operation="collecting", params={"how": "half"})
     taken = preparing.turns.take(job.pk, 0, 0, worker.holder)
-    preparing.prepare(job, taken, services.registry.get("collecting"), {"how": "half"}, worker.holder)
+    preparing.prepare(job, taken, registry.get("collecting"), {"how": "half"}, worker.holder)
     assert Chunk.objects.filter(job=job).count() == 1
     worker.die()
     other = InProcessWorker()
@@ -143,7 +143,7 @@ def test_a_cancel_while_collecting_stops_it(owner, worker, monkeypatch):
 
     def cancelled_meanwhile(*given) -> None:
         store(*given)
-        services.Job.objects.filter(pk=job.pk, state=JobState.PREPARING).exists()
+        Job.objects.filter(pk=job.pk, state=JobState.PREPARING).exists()
         if Chunk.objects.filter(job=job).count() == 2:
             services.cancel(job=job, actor=owner)
 

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 from bulkops import dispatch, services, transitions
 from bulkops.clock import from_now
 from bulkops.engine import chunks, finishing, rescue, runner, turns
-from bulkops.engine.statements import ItemStatements, Result, Retry
+from bulkops.engine.statements import ItemStatements, Result, Try
 from bulkops.exceptions import FenceLost
 from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Turn
 from bulkops.states import EventKind, JobState, OutcomeState
@@ -36,7 +36,7 @@ def succeed(claim, count: int) -> None:
     statements = ItemStatements()
     statements.prepare()
     for offset in range(claim.cursor, claim.cursor + count):
-        statements.advance(claim, offset, 1, Result(state=OutcomeState.SUCCEEDED))
+        statements.record(Try(claim=claim, position=claim.start + offset), Result(state=OutcomeState.SUCCEEDED))
 
 
 def test_two_last_chunks_ending_at_the_same_moment_finish_the_job_once(owner, worker, other, settings):
@@ -203,15 +203,16 @@ def test_the_fence_refuses_an_old_epoch_an_old_cursor_and_an_old_attempt(owner, 
     statements = ItemStatements()
     statements.prepare()
     done = Result(state=OutcomeState.SUCCEEDED)
-    statements.advance(claim, 0, 1, Result(state=OutcomeState.DEFERRED, due_in_seconds=0))
+    statements.record(Try(claim=claim, position=0), Result(state=OutcomeState.DEFERRED, due_in_seconds=0))
     with pytest.raises(FenceLost):
-        statements.advance(claim, 0, 1, done)
+        statements.record(Try(claim=claim, position=0), done)
     with pytest.raises(FenceLost):
-        statements.resolve(claim, Retry(position=0, attempt=2), done)
+        statements.record(Try(claim=claim, position=0, attempt=3), done)
     Chunk.objects.update(epoch=9)
     for refused in (
-        lambda: statements.advance(claim, 1, 1, done),
-        lambda: statements.resolve(claim, Retry(position=0, attempt=1), done),
+        lambda: statements.record(Try(claim=claim, position=1), done),
+        lambda: statements.record(Try(claim=claim, position=0, attempt=2), done),
+        lambda: statements.begin(Try(claim=claim, position=1)),
     ):
         with pytest.raises(FenceLost):
             refused()
@@ -284,7 +285,7 @@ def test_a_failed_job_stops_its_other_workers(owner, worker, other, settings):
     finishing.fail(take(job, 1, other), "the other worker cannot go on", "error")
     statements = ItemStatements()
     statements.prepare()
-    assert statements.advance(claim, 0, 1, Result(state=OutcomeState.SUCCEEDED)) is True
+    assert statements.record(Try(claim=claim, position=0), Result(state=OutcomeState.SUCCEEDED)) is True
     job.refresh_from_db()
     assert job.state == JobState.FAILED
 
@@ -360,6 +361,5 @@ def test_who_lost_its_turn_claims_nothing_and_frees_nothing_of_the_next_holder(o
     assert chunks.claim(lost, worker.holder) is None
     chunks.claim(take(job, 0, other), other.holder)
     with transaction.atomic():
-        transitions.lock_job(job.pk)
-        chunks.release(claim)
+        chunks.release(transitions.lock_job(job.pk), claim)
     assert Chunk.objects.get(job=job).holder_id == other.cluster.pk

@@ -23,7 +23,7 @@ from tests.worker import InProcessWorker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WALKS = 10
-SECONDS_OF_A_WALK = 1.5
+STEPS_OF_A_WALK = 70
 ITEMS = ("good", "raise", "pass-by", "skip", "never-pass-by", "doubt")
 """What an item does. Of these, only what succeeds may leave its effect."""
 
@@ -63,6 +63,14 @@ class Walk:
             except NotAllowedNow:
                 return
 
+    def throttle(self) -> None:
+        job = self.job()
+        if job is not None:
+            try:
+                services.set_rate(job=job, rate=self.random.choice([None, 100, 1_000, 100_000]), actor=None)
+            except NotAllowedNow:
+                return
+
     def take_and_die(self) -> None:
         """A worker takes a turn, perhaps a chunk, perhaps sees a control come, and is gone."""
         worker = self.workers.pop(self.random.randrange(2))
@@ -74,6 +82,8 @@ class Walk:
                 chunks.claim(taken, worker.holder)
         if self.random.random() < 0.5:
             self.control()
+        if self.random.random() < 0.5:
+            self.throttle()
         worker.die()
         self.workers.append(InProcessWorker())
 
@@ -96,7 +106,7 @@ class Walk:
         worker.step()
         worker.stop = False
 
-    STEPS = (submit, submit, step, step, step, step, control, take_and_die, rescue, shut_down)
+    STEPS = (submit, submit, step, step, step, step, control, take_and_die, rescue, shut_down, throttle)
     RARE = (lose_a_message, double_a_message)
 
     def go(self) -> None:
@@ -143,8 +153,7 @@ def test_whatever_happens_nothing_is_lost_doubled_or_stuck(owner, stranger, sett
     monkeypatch.setattr(Habits, "parallelism", 2)
     monkeypatch.setattr(Habits, "backoff", (0.001, 0.002))
     walk = Walk([owner, stranger], seed)
-    ends = time.monotonic() + SECONDS_OF_A_WALK
-    while time.monotonic() < ends:
+    for _ in range(STEPS_OF_A_WALK):
         walk.go()
         assert_all_is_well()
     walk.drain()

@@ -7,7 +7,7 @@ import pytest
 from bulkops import services
 from bulkops.clock import from_now
 from bulkops.engine import chunks, turns, unknown
-from bulkops.engine.statements import ItemStatements, Result
+from bulkops.engine.statements import ItemStatements, Result, Try
 from bulkops.models import Event, Job
 from bulkops.states import EventKind, JobState, OutcomeState
 from tests.sample.models import Effect
@@ -78,4 +78,4 @@ def process_all(job: Job, worker: InProcessWorker) -> None:
     statements = ItemStatements()
     statements.prepare()
     for offset in range(claim.size):
-        statements.advance(claim, offset, 1, Result(state=OutcomeState.SUCCEEDED))
+        statements.record(Try(claim=claim, position=claim.start + offset), Result(state=OutcomeState.SUCCEEDED))

@@ -21,3 +21,22 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class Receipt(models.Model):
+    """A row of the project that must not lose its job."""
+
+    # No constraint: this app has no migrations, so its tables are made before bulkops'.
+    job = models.ForeignKey("bulkops.Job", on_delete=models.PROTECT, related_name="+", db_constraint=False)
+
+    def __str__(self) -> str:
+        return str(self.job_id)
+
+
+class Bookmark(models.Model):
+    """A row of the project that does without its job."""
+
+    job = models.ForeignKey("bulkops.Job", on_delete=models.SET_NULL, null=True, related_name="+", db_constraint=False)
+
+    def __str__(self) -> str:
+        return str(self.job_id)

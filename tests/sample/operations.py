@@ -12,8 +12,9 @@ from django import forms
 from django.db import connection, transaction
 from django.db.models import F
 
-from bulkops import InDoubt, Operation, register
+from bulkops import InDoubt, Operation, RetryAfter, register
 from tests.sample.models import Account, Effect
+from ticketing.operations import Refund
 
 
 @register
@@ -60,6 +61,17 @@ class Deposit(Operation):
             context.skip("no such account")
         if params["pause"]:
             time.sleep(params["pause"])  # stands for an item's own slowness: kills must hit it in the middle
+
+
+@register
+class SlowDeposit(Deposit):
+    """Change every account's balance, at that pace until the test has seen enough and says “hurry”."""
+
+    name = "slow-deposit"
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        hurried = Effect.objects.filter(item="hurry").exists()
+        super().process(item, params | {"pause": 0} if hurried else params, context)
 
 
 class Row(forms.Form):
@@ -143,6 +155,9 @@ class Habits(Operation):
     def do_never_pass_by(self, context: Any) -> None:
         raise Passing("still not")
 
+    def do_retry_after(self, context: Any) -> None:
+        raise RetryAfter(600, "429 Too Many Requests")
+
     def do_commit_as_text(self, context: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("COMMIT")
@@ -216,6 +231,23 @@ class HabitsOutside(Habits):
     def do_open_transaction(self, context: Any) -> None:
         transaction.set_autocommit(False)
         Effect.objects.create(item="never committed")
+
+
+@register
+class Holding(Operation):
+    """Has an effect that must not be repeated; an item may name a moment in which a test interferes."""
+
+    name = "holding"
+    transactional = False
+    in_doubt = "hold"
+    retry_on = (Passing,)
+    backoff = (0.01, 0.02)
+    meanwhile: ClassVar[dict[str, Any]] = {}
+    """What a test does while an item is in hand."""
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        Effect.objects.create(item=str(item), note=f"{context.attempt} {context.key}")
+        return self.meanwhile.get(item, lambda _: None)(context)
 
 
 @register
@@ -367,3 +399,38 @@ class Freezing(Note):
 def _parameters() -> dict[str, Any]:
     given = connection.get_connection_params()
     return {name: given[name] for name in ("dbname", "user", "password", "host", "port") if name in given}
+
+
+@register
+class RefundHeld(Refund):
+    """Refund orders at a provider that ignores idempotency keys: what is not known is not asked again."""
+
+    name = "refund-orders-held"
+    in_doubt = "hold"
+    max_failures = None
+    address = "refunds/?keys=ignored"
+
+
+@register
+class Failing(Operation):
+    """Items called “bad” fail, and take their time over it; the job pauses after ten of them."""
+
+    name = "failing"
+    parallelism = 4
+    max_failures = 10
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        Effect.objects.create(item=str(item))
+        if item == "bad":
+            time.sleep(0.02)  # stands for an item's own slowness: workers must overlap
+            raise ValueError("bad item")
+        if item == "doubt":
+            raise InDoubt("the answer was cut off")
+
+
+@register
+class FailingShare(Failing):
+    """The same, and it pauses when half of the items failed."""
+
+    name = "failing-share"
+    max_failures = 0.5

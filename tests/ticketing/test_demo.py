@@ -9,7 +9,7 @@ import pytest
 from bulkops import NotPermitted
 from bulkops.models import Job
 from ticketing import demo
-from ticketing.models import Event, Ticket
+from ticketing.models import Event, Order, Ticket
 
 pytestmark = pytest.mark.django_db
 
@@ -18,11 +18,13 @@ def content() -> list[tuple[Any, ...]]:
     return list(Ticket.objects.order_by("code").values_list("event__name", "code", "seat", "price"))
 
 
-def test_loading_makes_thousands_of_tickets_in_few_statements(django_assert_max_num_queries: Any) -> None:
+def test_loading_makes_thousands_of_tickets_and_orders_in_few_statements(django_assert_max_num_queries: Any) -> None:
     with django_assert_max_num_queries(60):
         loaded = demo.load()
-    assert loaded == {"events": Event.objects.count(), "tickets": Ticket.objects.count()}
+    models = {"events": Event, "tickets": Ticket, "orders": Order}
+    assert loaded == {name: model.objects.count() for name, model in models.items()}
     assert loaded["tickets"] >= 5_000
+    assert loaded["orders"] >= 2_000
     assert loaded["events"] >= 3
 
 
@@ -38,8 +40,10 @@ def test_loading_again_brings_back_what_is_missing() -> None:
     demo.load()
     before = content()
     Ticket.objects.filter(code__endswith="7").delete()
-    demo.load()
+    Order.objects.filter(number__endswith="7").delete()
+    loaded = demo.load()
     assert content() == before
+    assert Order.objects.count() == loaded["orders"]
 
 
 def test_the_job_draws_every_ticket(person: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.urls import reverse
 from django.utils import timezone
 
-from bulkops import registry
+from bulkops import registry, retention
 from bulkops.models import Job, Outcome
 from bulkops.states import JobState, OutcomeState
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from bulkops import Context
     from ticketing.models import Ticket
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def ended_job(owner: Any, operation: str = "issue-tickets") -> Job:
@@ -142,3 +145,18 @@ def test_results_of_other_operations_are_no_images(client: Client, issued: Job, 
     outcome(job, {"file": name})
     client.force_login(owner)
     assert client.get(address(job.pk)).status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_images_go_with_an_old_job_and_with_no_other(
+    issued: Job, owner: Any, tickets: list[Ticket], item_context: Callable[..., Context], monkeypatch: Any
+) -> None:
+    young = ended_job(owner)
+    registry.get("issue-tickets").process(tickets[0].pk, {}, item_context(young.pk))
+    default_storage.save(f"tickets/{issued.pk}/LOST-1.png", ContentFile(b"of a worker that died"))
+    Job.objects.filter(pk=issued.pk).update(created_at=LONG_AGO, finished_at=LONG_AGO)
+    Job.objects.filter(pk=young.pk).update(finished_at=timezone.now())
+    monkeypatch.setattr(registry, "_operations", {})
+    assert retention.prune().jobs == 1
+    assert not default_storage.exists(f"tickets/{issued.pk}/")
+    assert default_storage.listdir(f"tickets/{young.pk}")[1] == ["AUR-1.png"]

@@ -65,7 +65,7 @@ def test_with_every_image_made_the_next_job_has_nothing_to_do(seller: Any, worke
     assert (job.state, job.total) == (JobState.COMPLETED, 0)
 
 
-@pytest.mark.parametrize("model", ["event", "ticket"])
+@pytest.mark.parametrize("model", ["event", "ticket", "order"])
 @pytest.mark.parametrize("page", ["", "?q=AUR", "add/"])
 def test_the_admins_pages_open(admin_client: Client, tickets: list[Ticket], model: str, page: str) -> None:
     assert admin_client.get(f"/admin/ticketing/{model}/{page}").status_code == 200

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 
-from bulkops.models import Job
+from bulkops import services
+from bulkops.models import Chunk, Job, Outcome
 from bulkops.states import JobState
+from bulkops.web import cards
 from tests.web.conftest import logged_in
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-VERBS = ["cancel", "pause", "resume"]
+VERBS = ["cancel", "pause", "resume", "rate"]
 
 
 def press(client: Client, job: Job, verb: str, **data: str) -> Any:
@@ -96,3 +98,108 @@ def test_cancelling_twice_is_once(as_owner: Client, job: Job) -> None:
     assert press(as_owner, job, "cancel", reason="second").status_code == 302
     job.refresh_from_db()
     assert job.cancel_reason == "first"
+
+
+@pytest.fixture
+def ended(put: Callable[..., Job]) -> Job:
+    """A job of four items that ended with one failed and one in doubt."""
+    job = put(JobState.COMPLETED_WITH_ERRORS, succeeded=2, failed=2)
+    Outcome.objects.filter(job=job, position=3).update(state="in_doubt", message="no answer", error_code="in-doubt")
+    Chunk.objects.filter(job=job).update(failed=1, in_doubt=1)
+    return job
+
+
+def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, ended: Job) -> None:
+    page = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "Retry 1 failed item<" in page
+    assert "Try 1 item in doubt again<" in page
+    assert "It was not done" in page
+    response = press(as_owner, ended, "retry", items="failed")
+    child = Job.objects.get(parent=ended)
+    assert response["Location"] == child.get_absolute_url()
+    page = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert child.get_absolute_url() in page
+    assert "Retry 1 failed item<" not in page
+    assert ended.get_absolute_url() in as_owner.get(child.get_absolute_url()).content.decode()
+
+
+def test_retrying_beside_an_active_job_names_it(as_owner: Client, ended: Job) -> None:
+    press(as_owner, ended, "retry", items="failed")
+    response = press(as_owner, ended, "retry", items="in_doubt")
+    assert response.status_code == 409
+    assert str(Job.objects.get(parent=ended).pk) in response.content.decode()
+
+
+def test_retrying_what_is_taken_names_who_took_it(as_owner: Client, ended: Job) -> None:
+    press(as_owner, ended, "retry", items="failed")
+    child = Job.objects.get(parent=ended)
+    Job.objects.filter(pk=child.pk).update(state=JobState.CANCELLED, slot=None, total=1)
+    response = press(as_owner, ended, "retry", items="failed")
+    assert response.status_code == 409
+    assert f"Job {child.pk} has taken the failed items" in response.content.decode()
+
+
+@pytest.mark.parametrize("data", [{"items": "succeeded"}, {"items": "\x00"}])
+def test_a_forged_kind_is_refused_in_words(as_owner: Client, ended: Job, data: dict[str, str]) -> None:
+    response = press(as_owner, ended, "retry", **data)
+    assert response.status_code == 422
+    assert "can be retried" in response.content.decode()
+
+
+def test_an_item_in_doubt_is_decided_where_it_is_shown(as_owner: Client, ended: Job) -> None:
+    response = press(as_owner, ended, "items/3/decide", decision="done")
+    assert response["Location"] == ended.get_absolute_url()
+    assert Outcome.objects.get(job=ended, position=3).state == "succeeded"
+    again = press(as_owner, ended, "items/3/decide", decision="done")
+    assert again.status_code == 409
+    assert "Item 3 is not in doubt" in again.content.decode()
+
+
+def test_deciding_in_the_list_goes_on_in_the_list(as_owner: Client, ended: Job) -> None:
+    listed = as_owner.get(f"{ended.get_absolute_url()}items/?state=in_doubt").content.decode()
+    assert 'name="listed"' in listed
+    response = press(as_owner, ended, "items/3/decide", decision="failed", listed="1")
+    assert response["Location"] == f"{ended.get_absolute_url()}items/?state=in_doubt&after=2"
+
+
+@pytest.mark.parametrize("decision", ["", "maybe", "\x00"])
+def test_another_decision_is_refused(as_owner: Client, ended: Job, decision: str) -> None:
+    assert press(as_owner, ended, "items/3/decide", decision=decision).status_code == 422
+    assert Outcome.objects.get(job=ended, position=3).state == "in_doubt"
+
+
+def test_who_may_only_watch_neither_retries_nor_decides(as_colleague: Client, as_stranger: Client, ended: Job) -> None:
+    page = as_colleague.get(ended.get_absolute_url()).content.decode()
+    assert "It was not done" not in page
+    assert "Retry 1" not in page
+    for verb in ("retry", "items/3/decide"):
+        assert press(as_colleague, ended, verb, items="failed", decision="done").status_code == 403
+        assert press(as_stranger, ended, verb, items="failed", decision="done").status_code == 404
+    assert Job.objects.count() == 1
+
+
+def test_the_owner_limits_the_speed_and_takes_the_limit_away(as_owner: Client, job: Job) -> None:
+    assert press(as_owner, job, "rate", rate_per_second="2.5").status_code == 302
+    job.refresh_from_db()
+    assert job.rate_per_second == 2.5
+    assert 'value="2.5"' in as_owner.get(job.get_absolute_url()).content.decode()
+    press(as_owner, job, "rate", rate_per_second=" ")
+    job.refresh_from_db()
+    assert job.rate_per_second is None
+
+
+@pytest.mark.parametrize("text", ["fast", "0", "-1", "nan", "1e9"])
+def test_what_is_no_speed_is_told_in_words(as_owner: Client, job: Job, text: str) -> None:
+    response = press(as_owner, job, "rate", rate_per_second=text)
+    assert response.status_code == 422
+    assert "A speed limit is a number of items per second" in response.content.decode()
+    job.refresh_from_db()
+    assert job.rate_per_second is None
+
+
+def test_a_speed_that_somebody_else_changed_is_shown_without_a_reload(as_owner: Client, job: Job) -> None:
+    seen = cards.controls(job, job.owner).seen
+    address = f"{job.get_absolute_url()}controls/"
+    assert as_owner.get(address, {"seen": seen}).status_code == 204
+    services.set_rate(job=job, rate=7, actor=None)
+    assert 'value="7"' in as_owner.get(address, {"seen": seen}).content.decode()

@@ -1,11 +1,12 @@
-"""`manage.py job ID`: shows one job, or cancels, pauses or resumes it through the services."""
+"""`manage.py job ID`: shows one job, or controls it through the services."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from bulkops import progress, services, status
+from bulkops import lineage, permits, progress, services, status
+from bulkops.exceptions import ActiveJobExists
 from bulkops.management.terminal import (
     TerminalCommand,
     WrongUse,
@@ -17,12 +18,15 @@ from bulkops.management.terminal import (
 )
 from bulkops.management.watching import sentence
 from bulkops.models import Event, Job, Outcome
+from bulkops.services import deciding
 from bulkops.states import OutcomeState
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
 CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
+ACTIVE_JOB = 3
+RATE = "rate"
 EVENTS_SHOWN = 10
 FAILURES_SHOWN = 5
 
@@ -30,31 +34,88 @@ FAILURES_SHOWN = 5
 class Command(TerminalCommand):
     """The shell may control every job: whoever can run it can write to the database anyway."""
 
-    help = "Show a job, or: manage.py job ID cancel|pause|resume [--reason TEXT]. Exit 1: the job's state forbids it."
+    help = (
+        "Show a job, or: manage.py job ID cancel|pause|resume|rate|retry|decide. Exit 1: the job's state forbids it;"
+        " 3 (retry): its owner has an active job, whose id is printed."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The job, and what to do with it."""
         parser.add_argument("id", metavar="ID")
-        parser.add_argument("control", nargs="?", choices=list(CONTROLS))
+        parser.add_argument("control", nargs="?", choices=[*CONTROLS, RATE, "retry", "decide"])
         parser.add_argument("--reason", metavar="TEXT", help="kept in the job's audit trail")
+        parser.add_argument(
+            "--items", choices=lineage.KINDS, help="retry: which items; otherwise what failed, if any did"
+        )
+        parser.add_argument("--position", type=int, metavar="N", help="decide: of an item in doubt, from 0")
+        parser.add_argument("--decision", choices=list(deciding.DECISIONS), help="decide: what became of it")
+        parser.add_argument("--per-second", metavar="N", help="rate: items begun a second at most, or none")
         parser.add_argument("--json", action="store_true", help="print the status resource")
 
     def handle(self, **options: Any) -> None:
         """Control the job if asked to, then show it."""
         job = find_job(options["id"])
         control = options["control"]
-        if control is not None:
+        _check_options(control, options)
+        if control == "retry":
+            job = self.retry(job, options)
+        elif control == "decide":
+            services.decide(
+                job=job,
+                position=options["position"],
+                decision=options["decision"],
+                actor=None,
+                reason=options["reason"] or "",
+            )
+            job.refresh_from_db()
+        elif control == RATE:
+            job = services.set_rate(job=job, rate=read_rate(options["per_second"]), actor=None)
+        elif control is not None:
             job = CONTROLS[control](job=job, actor=None, reason=options["reason"] or "")
-        elif options["reason"] is not None:
-            raise WrongUse("--reason is for cancel, pause and resume")
         figures = progress.of(job)
         if options["json"]:
             resource = status.resource(job, figures)
             self.stdout.write(json.dumps(resource, ensure_ascii=False, indent=2, default=str))
+        elif control == "retry":
+            self.stdout.write(str(job.pk))
         elif control is not None:
             self.stdout.write(printable(figures.words))
         else:
             self.stdout.write(described(job, plain=writes_plain(self.stdout)))
+
+    def retry(self, job: Job, options: dict[str, Any]) -> Job:
+        """The child job; the owner's running one is answered with its id and exit code 3."""
+        try:
+            return services.retry(job=job, actor=None, items=options["items"] or "", reason=options["reason"] or "")
+        except ActiveJobExists as refusal:
+            self.stdout.write(str(refusal.job.pk))
+            self.note(f"job: {job.owner.get_username()} has an active job, {refusal.job.get_state_display()}")
+            raise SystemExit(ACTIVE_JOB) from None
+
+
+def _check_options(control: str | None, options: dict[str, Any]) -> None:
+    """Each option with the control it belongs to; one that does nothing would be believed to have done something."""
+    if control in {None, RATE} and options["reason"] is not None:
+        raise WrongUse("--reason is for cancel, pause, resume, retry and decide")
+    if control != "retry" and options["items"] is not None:
+        raise WrongUse("--items is for retry")
+    given = options["position"] is not None, options["decision"] is not None
+    if control == "decide" and not all(given):
+        raise WrongUse("decide needs --position N and --decision done|failed")
+    if control != "decide" and any(given):
+        raise WrongUse("--position and --decision are for decide")
+    if (options["per_second"] is None) == (control == RATE):
+        raise WrongUse("rate and --per-second belong together: manage.py job ID rate --per-second N, or none")
+
+
+def read_rate(text: str) -> float | None:
+    """A speed limit as it is typed. Raises WrongUse."""
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise WrongUse(f"--per-second takes a number of items, or none; not “{printable(text)}”") from None
 
 
 def described(job: Job, *, plain: bool) -> str:
@@ -68,8 +129,11 @@ def described(job: Job, *, plain: bool) -> str:
         ("owner", job.owner.get_username()),
         ("state", job.get_state_display()),
         ("progress", f"{bar(figures.percent, plain=plain)} {figures.percent} % {sentence(job, figures)}"),
+        ("speed limit", "" if job.rate_per_second is None else permits.in_words(job.rate_per_second)),
         ("parameters", params),
         ("input", job.input_name),
+        ("retries", f"the {job.retried_kind} items of {job.parent_id}" if job.parent_id else ""),
+        ("can be retried", ", ".join(f"{count:,} {kind}" for kind, count in figures.left.items())),
         ("message", job.message),
         ("error", job.error),
         ("cancelled for", job.cancel_reason),
@@ -77,10 +141,11 @@ def described(job: Job, *, plain: bool) -> str:
         ("started", "" if job.started_at is None else f"{job.started_at:%Y-%m-%d %H:%M:%S %Z}"),
         ("ended", "" if job.finished_at is None else f"{job.finished_at:%Y-%m-%d %H:%M:%S %Z}"),
     ]
-    parts = ["\n".join(f"{name + ':':14} {printable(value)}" for name, value in facts if value not in {"", None})]
-    failures = Outcome.objects.filter(job=job, state=OutcomeState.FAILED).order_by("position")[:FAILURES_SHOWN]
-    if failed := [(str(one.position), one.error_code, one.message) for one in failures]:
-        parts.append(table(("FAILED ITEM", "ERROR", "MESSAGE"), failed))
+    parts = ["\n".join(f"{name + ':':15} {printable(value)}" for name, value in facts if value not in {"", None})]
+    for state, heading in ((OutcomeState.FAILED, "FAILED ITEM"), (OutcomeState.IN_DOUBT, "ITEM IN DOUBT")):
+        found = Outcome.objects.filter(job=job, state=state).order_by("position")[:FAILURES_SHOWN]
+        if rows := [(str(one.position), one.error_code, one.message) for one in found]:
+            parts.append(table((heading, "ERROR", "MESSAGE"), rows))
     events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
     if trail := [event_row(event) for event in reversed(events)]:
         parts.append(table(("EVENT", "WHAT", "WHO", "DETAIL"), trail))

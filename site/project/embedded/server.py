@@ -19,6 +19,9 @@ logger = logging.getLogger("bulkops.embedded")
 START_SECONDS = 60
 LONGEST_LOG_BYTES = 10_000_000
 
+# Why a start may fail that will soon succeed: an old server or somebody else's is in the way, or was stopped meanwhile.
+PASSING = "pre-existing shared memory|already exists|shutdown request"
+
 ACCEPTS, REJECTS = 0, 1  # pg_isready's exit codes; anything else: no answer
 
 
@@ -125,13 +128,15 @@ class EmbeddedServer:
         deadline = time.monotonic() + START_SECONDS
         while True:
             self._forget_dead_server()
+            logged = places.log.stat().st_size
             code, said = self._pg_ctl("start", "-l", places.log, "-t", "50", "-o", options, check=False)
-            if code == 0:
+            # Somebody who starts it by hand does not know our lock, and may be faster.
+            if code == 0 or self._wait_while_rejecting() == ACCEPTS:
                 return
             # After a kill -9 the old server's backends may hold its shared memory for a moment.
-            tail = places.log.read_text(errors="replace")[-1500:]
-            if time.monotonic() > deadline or not re.search("pre-existing shared memory|already exists", tail):
-                raise EmbeddedPostgresError(f"PostgreSQL did not start: {said.strip()}\n{tail}")
+            told = places.log.read_bytes()[logged:].decode(errors="replace")
+            if time.monotonic() > deadline or not re.search(PASSING, told):
+                raise EmbeddedPostgresError(f"PostgreSQL did not start: {said.strip()}\n{told[-1500:]}")
             time.sleep(0.5)
 
     def _options(self) -> dict[str, str | Path]:

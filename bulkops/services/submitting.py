@@ -1,41 +1,35 @@
-"""The verbs that all faces share: submit, cancel, pause, resume. Each is one transaction: lock, check, move, dispatch.
-
-Services never meet the engine but in the tables.
-"""
+"""Submitting: parse and check first, then one short transaction that records the job and wakes a worker."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import get_user_model
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
-from bulkops import events, holds, idempotency, manifests, permissions, registry, storable, transitions
+from bulkops import holds, idempotency, manifests, permissions, registry, storable, transitions
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
     InvalidItems,
     InvalidSubmission,
-    NotAllowedNow,
     NotPermitted,
     SubmissionBusy,
 )
 from bulkops.models import Job, Turn
 from bulkops.operation import storable_params
-from bulkops.states import ENDED, STOPPING, EventKind, JobState
+from bulkops.services.locking import is_lock_timeout, lock_user
+from bulkops.states import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bulkops.operation import Operation
 
 logger = logging.getLogger("bulkops.services")
 
-LOCK_NOT_AVAILABLE = "55P03"
 SUBMIT_ATTEMPTS = 3
 
 
@@ -97,6 +91,7 @@ class Submission:
             parallelism=self.parallelism,
             queue=self.operation.queue,
             collects=self.collects,
+            rate_per_second=self.operation.rate_per_second,
         )
 
 
@@ -191,20 +186,28 @@ def submit(*, user: Any, operation: str, idempotency_key: str | None = None, **w
 
 
 def record(submission: Submission, key: str | None = None) -> Job:
-    """The transaction of `submit`. Called again when a constraint decided a race, to find who won it."""
+    """The transaction of `submit`."""
+    return decided_by_the_database(submission.user, lambda: _record(submission, key))
+
+
+def decided_by_the_database(user: Any, insert: Callable[[], Job]) -> Job:
+    """Run what inserts a job of that user in a transaction, and again when a constraint decided a race.
+
+    The next look will see who won it. Raises ActiveJobExists or SubmissionBusy where a row lock was not to be had.
+    """
     for _ in range(SUBMIT_ATTEMPTS):
         try:
             with transaction.atomic():
-                return _record(submission, key)
+                return insert()
         except IntegrityError as error:
             # Somebody took the slot or the key between our look and our insert: the next look will see them.
             if not _is_race(error):
                 raise
         except OperationalError as error:
-            if getattr(error.__cause__, "pgcode", None) != LOCK_NOT_AVAILABLE:
+            if not is_lock_timeout(error):
                 raise
-            raise _busy(submission.user) from None
-    raise _busy(submission.user)
+            raise _busy(user) from None
+    raise _busy(user)
 
 
 def _record(submission: Submission, key: str | None) -> Job:
@@ -231,28 +234,6 @@ def _record(submission: Submission, key: str | None) -> Job:
     return job
 
 
-def lock_user(user: Any) -> None:
-    """Lock the user's row until the transaction ends, waiting `lock_timeout_seconds` at most.
-
-    NO KEY UPDATE: rows that refer to the user (a log-in, an order) can be written meanwhile.
-    """
-    with _bounded_wait():
-        get_user_model()._default_manager.select_for_update(no_key=True).only("pk").get(pk=user.pk)
-
-
-@contextmanager
-def _bounded_wait() -> Iterator[None]:
-    """Wait `lock_timeout_seconds` at most for a row; the transaction may be a host's, and gets its own limit back."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)",
-            [f"{int(conf().lock_timeout_seconds * 1000)}ms"],
-        )
-        before = cursor.fetchone()[0]
-        yield
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
-
-
 def _is_race(error: IntegrityError) -> bool:
     diagnosis = getattr(error.__cause__, "diag", None)
     constraint = getattr(diagnosis, "constraint_name", "") or ""
@@ -262,90 +243,3 @@ def _is_race(error: IntegrityError) -> bool:
 def _busy(user: Any) -> ActiveJobExists | SubmissionBusy:
     active = Job.objects.filter(slot=transitions.user_slot(user)).first()
     return SubmissionBusy() if active is None else ActiveJobExists(active)
-
-
-# -- control
-
-
-@contextmanager
-def _controlled(job: Job, actor: Any) -> Iterator[Job]:
-    """The job, locked, for somebody who may control it; what dead holders held is taken back first."""
-    if actor is not None and not permissions.may_control(actor, job):
-        raise NotPermitted("You may not control this job.")
-    with transaction.atomic():
-        try:
-            with _bounded_wait():
-                locked = transitions.lock_job(job.pk)
-        except OperationalError as error:
-            if getattr(error.__cause__, "pgcode", None) != LOCK_NOT_AVAILABLE:
-                raise
-            # Its `finish` runs, which may take any time: a press must not wait that long.
-            raise NotAllowedNow("This job is being changed at the moment; try again soon.", job) from None
-        if locked is None:
-            raise NotAllowedNow("This job no longer exists.")
-        holds.take_back(locked, holds.held_by_dead())
-        yield locked
-
-
-def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
-    """Stop a job for good; what was done stays done. A worker with an item in hand ends that item first.
-
-    Settles at once where no worker holds anything. Asking again only settles, where the worker that was waited for has
-    died since. Raises NotAllowedNow for a job that has ended otherwise, and NotPermitted. `actor` None is the shell.
-    """
-    with _controlled(job, actor) as locked:
-        if locked.state in {JobState.CANCELLING, JobState.CANCELLED}:
-            holds.settle_stop(locked)
-            return locked
-        if locked.state in ENDED:
-            raise NotAllowedNow("This job has ended already.", locked)
-        why = storable.text(reason.strip(), conf().message_chars)
-        events.record(locked, EventKind.CANCEL_REQUESTED, actor=actor, detail=why)
-        holds.ask_to_stop(locked)
-        if holds.any_held(locked) or (locked.started_at is not None and holds.is_complete(locked)):
-            transitions.move(locked, JobState.CANCELLING, actor=actor, cancel_reason=why)
-            return locked
-        holds.withdraw_turns(locked)
-        transitions.move(locked, JobState.CANCELLED, actor=actor, cancel_reason=why)
-        return locked
-
-
-def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
-    """Let a job stand still until it is resumed; it keeps its slot. A worker ends the item in hand first.
-
-    Asking again only settles, as in `cancel`. Raises NotAllowedNow for a job that has ended, is being cancelled or has
-    only its finish left, and NotPermitted.
-    """
-    with _controlled(job, actor) as locked:
-        if locked.state in {JobState.PAUSING, JobState.PAUSED}:
-            holds.settle_stop(locked)
-            return locked
-        if locked.state in ENDED or locked.state == JobState.CANCELLING or holds.is_complete(locked):
-            raise NotAllowedNow("This job cannot be paused any more.", locked)
-        why = storable.text(reason.strip(), conf().message_chars)
-        events.record(locked, EventKind.PAUSE_REQUESTED, actor=actor, detail=why)
-        holds.ask_to_stop(locked)
-        if holds.any_held(locked):
-            transitions.move(locked, JobState.PAUSING, actor=actor)
-            return locked
-        holds.withdraw_turns(locked)
-        transitions.move(locked, JobState.PAUSED, actor=actor)
-        return locked
-
-
-def resume(*, job: Job, actor: Any, reason: str = "") -> Job:
-    """Let a paused job go on where it stood. Raises NotAllowedNow for a job that is not paused, and NotPermitted."""
-    with _controlled(job, actor) as locked:
-        holds.settle_stop(locked)
-        if locked.state in STOPPING or locked.state != JobState.PAUSED:
-            raise NotAllowedNow("Only a paused job can be resumed.", locked)
-        holds.ask_to_stop(locked, stop=False)
-        if locked.total is None:
-            to = JobState.PREPARING
-        else:
-            to = JobState.QUEUED if locked.started_at is None else JobState.RUNNING
-        transitions.move(locked, to, actor=actor)
-        why = storable.text(reason.strip(), conf().message_chars)
-        events.record(locked, EventKind.RESUMED, actor=actor, detail=why)
-        holds.send_turns(locked, first=True)
-        return locked

@@ -1,0 +1,94 @@
+"""Items in doubt: their effect may have happened, and nobody knows. Setting them aside, and settling them.
+
+Everything here runs in a transaction whose caller has locked the job; it locks the chunk. An item comes into doubt when
+its operation raises InDoubt, or, where the operation says `in_doubt = "hold"`, when it was begun by a worker that died,
+overstayed or lost its chunk. It counts as processed and is never repeated by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import F, Q, Sum
+
+from bulkops import events, transitions
+from bulkops.clock import ClockTimestamp
+from bulkops.models import Chunk, Outcome
+from bulkops.states import EventKind, JobState, OutcomeState
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from bulkops.models import Job
+
+LOST = "Its worker was lost while the item was in hand; the effect may or may not have happened."
+
+
+def set_aside_held(job: Job, condition: Q) -> int:
+    """Set aside the items in hand of the job's chunks that match; return their number.
+
+    Waits for the chunks' rows: where a holder's commit is under way, its outcome stands and nothing is set aside.
+    """
+    begun = Chunk.objects.select_for_update(no_key=True).filter(condition, job=job, in_hand__isnull=False)
+    found = list(begun.order_by("number"))
+    for chunk in found:
+        set_aside(job, chunk, "in-doubt", LOST)
+    return len(found)
+
+
+def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:
+    """Record the item that the chunk has in hand as in doubt. The caller has the chunk's row locked."""
+    position, attempt = chunk.in_hand, chunk.in_hand_attempt
+    if position is None:
+        return
+    told: dict[str, Any] = {"attempt": attempt, "error_code": code, "message": words, "finished_at": ClockTimestamp()}
+    if attempt == 1:
+        Outcome.objects.create(job_id=job.pk, position=position, state=OutcomeState.IN_DOUBT, **told)
+        cursor, deferred = chunk.cursor + 1, chunk.deferred
+    else:
+        Outcome.objects.filter(job_id=job.pk, position=position).update(state=OutcomeState.IN_DOUBT, due=None, **told)
+        cursor, deferred = chunk.cursor, chunk.deferred - 1
+    Chunk.objects.filter(pk=chunk.pk).update(
+        cursor=cursor,
+        deferred=deferred,
+        in_doubt=F("in_doubt") + 1,
+        finished=cursor == chunk.size and deferred == 0,
+        in_hand=None,
+        in_hand_attempt=None,
+        crashes=0,
+        crash_position=None,
+    )
+    events.record(job, EventKind.SET_ASIDE, detail=f"Item {position}: {words}")
+
+
+def find(job_id: UUID, position: int) -> Outcome | None:
+    """The item's outcome, its chunk's row locked: nobody settles it meanwhile."""
+    lying_in = Chunk.objects.filter(job=job_id, start__lte=position, start__gt=position - F("size"))
+    lying_in.select_for_update(no_key=True).first()
+    return Outcome.objects.filter(job_id=job_id, position=position).first()
+
+
+def settle(
+    job: Job,
+    position: int,
+    to: OutcomeState,
+    *,
+    actor: Any = None,
+    error_code: str = "",
+    message: str = "",
+    result: Any = None,
+) -> None:
+    """Make of an item in doubt what it was after all: succeeded, skipped or failed.
+
+    The caller has found it in doubt through `find`. A job that had ended with errors, none of which is left, becomes
+    completed.
+    """
+    Outcome.objects.filter(job_id=job.pk, position=position).update(
+        state=to, error_code=error_code, message=message, result=result, finished_at=ClockTimestamp()
+    )
+    lying_in = Chunk.objects.filter(job=job, start__lte=position, start__gt=position - F("size"))
+    lying_in.update(**{"in_doubt": F("in_doubt") - 1, to.value: F(to.value) + 1})
+    if job.state == JobState.COMPLETED_WITH_ERRORS:
+        left = job.chunks.aggregate(bad=Sum(F("failed") + F("in_doubt")))["bad"]
+        if not left:
+            transitions.move(job, JobState.COMPLETED, actor=actor)

@@ -1,0 +1,108 @@
+"""Which items of an ended job another job may take, and which its children have taken already.
+
+A child job takes the items that failed, that were never processed, or that are in doubt; those kinds never overlap, so
+what is left of a kind is its count less the totals of the children that took it. Each item of a child carries its
+position in the first job of the line, its root, which makes the item's key: the same over all generations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
+
+from bulkops import manifests
+from bulkops.models import Chunk, Job, Manifest, Outcome
+from bulkops.states import OutcomeState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from uuid import UUID
+
+FAILED, UNPROCESSED, IN_DOUBT = "failed", "unprocessed", "in_doubt"
+KINDS = (FAILED, UNPROCESSED, IN_DOUBT)
+_ALL = 2**31 - 1
+
+
+def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
+    """How many items of each kind the children of each job have taken. One query for all.
+
+    A child that is still collecting counts as having taken all: how many will be known in a moment. One that ended
+    before it had collected them has taken none.
+    """
+    rows = Job.objects.filter(Q(total__isnull=False) | Q(slot__isnull=False), parent__in=list(jobs)).order_by()
+    counts: dict[Any, dict[str, int]] = {}
+    for row in rows.values("parent", "retry_items").annotate(items=Sum(Coalesce("total", _ALL))):
+        counts.setdefault(row["parent"], {})[row["retry_items"]] = row["items"]
+    return counts
+
+
+def newest_child(job: Job, kind: str) -> Job | None:
+    """The last job that took items of that kind."""
+    return job.children.filter(retry_items=kind, total__isnull=False).order_by("-created_at").first()
+
+
+def items_to_take(child: Job) -> Iterator[tuple[int, Any]]:
+    """The items that a child is to process, in order, each with its root position.
+
+    Reads one manifest of the parent at a time. The parent has ended and no sibling is active, so nothing moves.
+    """
+    parent = child.parent
+    if parent is None:
+        return
+    taken = _Marks()
+    for sibling in parent.children.exclude(pk=child.pk).filter(total__isnull=False):
+        taken.add_all(_roots(sibling))
+    for chunk in Chunk.objects.filter(job=parent).order_by("number"):
+        positions = _positions(chunk, child.retry_items)
+        if not positions:
+            continue
+        content = _content(parent, chunk.number)
+        for position in positions:
+            root = content.root(position - chunk.start, chunk.start)
+            if root not in taken:
+                yield root, content.items[position - chunk.start]
+
+
+def is_taken(job: Job, position: int) -> bool:
+    """Whether a child has taken the item at that position."""
+    children = list(job.children.filter(total__isnull=False))
+    chunk = Chunk.objects.filter(job=job, start__lte=position).order_by("-start").first()
+    if not children or chunk is None:
+        return False
+    root = _content(job, chunk.number).root(position - chunk.start, chunk.start)
+    return any(root in _roots(child) for child in children)
+
+
+def _roots(job: Job) -> Iterator[int]:
+    for payload in Manifest.objects.filter(job=job).values_list("payload", flat=True).iterator(chunk_size=10):
+        yield from manifests.read(payload).roots or ()
+
+
+def _content(job: Job, number: int) -> manifests.Content:
+    return manifests.read(Manifest.objects.values_list("payload", flat=True).get(pk=(job.pk, number)))
+
+
+def _positions(chunk: Chunk, kind: str) -> list[int]:
+    end = chunk.start + chunk.size
+    within = Outcome.objects.filter(job_id=chunk.job_id, position__gte=chunk.start, position__lt=end)
+    state = OutcomeState.DEFERRED if kind == UNPROCESSED else OutcomeState(kind)
+    known = list(within.filter(state=state).order_by("position").values_list("position", flat=True))
+    return [*known, *range(chunk.start + chunk.cursor, end)] if kind == UNPROCESSED else known
+
+
+class _Marks:
+    """A set of positions, a byte each: a million of them as objects would take sixty megabytes."""
+
+    def __init__(self) -> None:
+        self._marks = bytearray()
+
+    def add_all(self, positions: Iterable[int]) -> None:
+        for position in positions:
+            if position >= len(self._marks):
+                self._marks.extend(bytes(position + 1 - len(self._marks) + 4096))
+            self._marks[position] = 1
+
+    def __contains__(self, position: int) -> bool:
+        return position < len(self._marks) and bool(self._marks[position])

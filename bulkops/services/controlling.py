@@ -1,0 +1,73 @@
+"""Stopping a job and letting it go on: cancel, pause, resume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkops import events, failures, holds, storable, transitions
+from bulkops.conf import conf
+from bulkops.exceptions import NotAllowedNow
+from bulkops.services.locking import controlled
+from bulkops.states import ENDED, STOPPING, EventKind, JobState
+
+if TYPE_CHECKING:
+    from bulkops.models import Job
+
+
+def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
+    """Stop a job for good; what was done stays done. A worker with an item in hand ends that item first.
+
+    Settles at once where no worker holds anything. Asking again only settles, where the worker that was waited for has
+    died since. Raises NotAllowedNow for a job that has ended otherwise, and NotPermitted. `actor` None is the shell.
+    """
+    with controlled(job, actor) as locked:
+        if locked.state in {JobState.CANCELLING, JobState.CANCELLED}:
+            holds.settle_stop(locked)
+            return locked
+        if locked.state in ENDED:
+            raise NotAllowedNow("This job has ended already.", locked)
+        why = storable.text(reason.strip(), conf().message_chars)
+        events.record(locked, EventKind.CANCEL_REQUESTED, actor=actor, detail=why)
+        holds.ask_to_stop(locked)
+        if holds.any_held(locked) or (locked.started_at is not None and holds.is_complete(locked)):
+            transitions.move(locked, JobState.CANCELLING, actor=actor, cancel_reason=why)
+            return locked
+        holds.withdraw_turns(locked)
+        transitions.move(locked, JobState.CANCELLED, actor=actor, cancel_reason=why)
+        return locked
+
+
+def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
+    """Let a job stand still until it is resumed; it keeps its slot. A worker ends the item in hand first.
+
+    Asking again only settles, as in `cancel`. Raises NotAllowedNow for a job that has ended, is being cancelled or has
+    only its finish left, and NotPermitted.
+    """
+    with controlled(job, actor) as locked:
+        if locked.state in {JobState.PAUSING, JobState.PAUSED}:
+            holds.settle_stop(locked)
+            return locked
+        if locked.state in ENDED or locked.state == JobState.CANCELLING or holds.is_complete(locked):
+            raise NotAllowedNow("This job cannot be paused any more.", locked)
+        why = storable.text(reason.strip(), conf().message_chars)
+        holds.pause(locked, why, actor=actor)
+        return locked
+
+
+def resume(*, job: Job, actor: Any, reason: str = "") -> Job:
+    """Let a paused job go on where it stood. Raises NotAllowedNow for a job that is not paused, and NotPermitted."""
+    with controlled(job, actor) as locked:
+        holds.settle_stop(locked)
+        if locked.state in STOPPING or locked.state != JobState.PAUSED:
+            raise NotAllowedNow("Only a paused job can be resumed.", locked)
+        holds.ask_to_stop(locked, stop=False)
+        failures.begin_anew(locked)
+        if locked.total is None:
+            to = JobState.PREPARING
+        else:
+            to = JobState.QUEUED if locked.started_at is None else JobState.RUNNING
+        transitions.move(locked, to, actor=actor)
+        why = storable.text(reason.strip(), conf().message_chars)
+        events.record(locked, EventKind.RESUMED, actor=actor, detail=why)
+        holds.send_turns(locked, first=True)
+        return locked

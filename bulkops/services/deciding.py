@@ -1,0 +1,52 @@
+"""Deciding what became of an item in doubt: a person has looked into the other system and says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkops import doubt, events, lineage, storable
+from bulkops.conf import conf
+from bulkops.exceptions import InvalidSubmission, NotAllowedNow
+from bulkops.services.locking import controlled
+from bulkops.states import EventKind, OutcomeState
+
+if TYPE_CHECKING:
+    from bulkops.models import Job, Outcome
+
+DECISIONS = {"done": OutcomeState.SUCCEEDED, "failed": OutcomeState.FAILED}
+
+
+def decide(*, job: Job, position: int, decision: str, actor: Any, reason: str = "") -> Outcome:
+    """Settle an item in doubt as done or failed; return its outcome. To have it tried again, retry the job instead.
+
+    One transaction, which locks the job and then the item's chunk; allowed in every state of the job. A job that had
+    ended with errors, none of which is left, becomes completed. Raises InvalidSubmission for another decision,
+    NotPermitted, and NotAllowedNow where the item is not in doubt or another job has taken it.
+    """
+    to = DECISIONS.get(decision)
+    if to is None:
+        raise InvalidSubmission("An item in doubt can be decided as done or as failed.")
+    if not 0 <= position <= 2**31 - 1:
+        raise NotAllowedNow(f"Item {position} is not in doubt.", job)
+    with controlled(job, actor) as locked:
+        outcome = doubt.find(locked.pk, position)
+        if outcome is None or outcome.state != OutcomeState.IN_DOUBT:
+            raise NotAllowedNow(f"Item {position} is not in doubt.", locked)
+        if lineage.is_taken(locked, position):
+            child = lineage.newest_child(locked, lineage.IN_DOUBT)
+            raise NotAllowedNow(f"Item {position} is tried again by job {child.pk if child else '?'}.", child)
+        why = storable.text(reason.strip(), conf().message_chars)
+        told = f"Decided as {decision}{f': {why}' if why else ''}. Before: {outcome.message}"
+        events.record(
+            locked, EventKind.DECIDED, actor=actor, detail=f"Item {position}: {decision}{f', {why}' if why else ''}"
+        )
+        doubt.settle(
+            locked,
+            position,
+            to,
+            actor=actor,
+            error_code="" if to == OutcomeState.SUCCEEDED else outcome.error_code,
+            message=storable.text(told, conf().message_chars),
+        )
+        outcome.refresh_from_db()
+        return outcome

@@ -1,0 +1,86 @@
+"""Retrying: a child job takes the items of an ended job that failed, were never processed, or are in doubt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bulkops import events, holds, lineage, permissions, progress, registry, storable, transitions
+from bulkops.conf import conf
+from bulkops.exceptions import ActiveJobExists, InvalidSubmission, NotAllowedNow, NotPermitted
+from bulkops.models import Job, Turn
+from bulkops.services.locking import controlled, lock_user
+from bulkops.services.submitting import decided_by_the_database
+from bulkops.states import ENDED, EventKind, JobState
+
+
+def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
+    """Record a child of an ended job that takes those of its items which no child has taken yet; return the child.
+
+    `items` is “failed”, “unprocessed” or “in_doubt”; left empty, the first of the former two of which any is left. The
+    child belongs to the job's owner, whose slot it needs, and has the same parameters and the same keys for its items.
+    A worker collects them. One transaction, which locks the owner and then the job.
+
+    Raises InvalidSubmission for another word, NotPermitted, UnknownOperation, ActiveJobExists, SubmissionBusy, and
+    NotAllowedNow for a job that has not ended or of which nothing is left, naming the child that has taken it.
+    """
+    if items and items not in lineage.KINDS:
+        raise InvalidSubmission(f"Only {', '.join(lineage.KINDS[:-1])} or {lineage.KINDS[-1]} items can be retried.")
+    operation = registry.get(job.operation)
+    owner = job.owner
+    if actor is not None and not permissions.may_control(actor, job):
+        raise NotPermitted("You may not control this job.")
+    if not permissions.may_submit(owner, operation):
+        raise NotPermitted("The owner may no longer run this operation.")
+    return decided_by_the_database(owner, lambda: _retry(job, owner, actor, items, reason))
+
+
+def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:
+    lock_user(owner)
+    with controlled(job, actor) as parent:
+        if parent.state not in ENDED:
+            raise NotAllowedNow("This job has not ended yet.", parent)
+        active = Job.objects.filter(slot=transitions.user_slot(owner)).first()
+        if active is not None:
+            raise ActiveJobExists(active)
+        kind = _kind(parent, items)
+        child = _child(parent, owner, kind)
+        transitions.begin(child, JobState.PREPARING, actor=actor, detail=f"{kind} items of {parent.pk}")
+        why = storable.text(reason.strip(), conf().message_chars)
+        taken = f"{kind} items, by {child.pk}"
+        events.record(parent, EventKind.RETRIED, actor=actor, detail=f"{taken}: {why}" if why else taken)
+        Turn.objects.bulk_create([Turn(job=child, number=number) for number in range(child.parallelism)])
+        holds.send_turns(child, first=True)
+        return child
+
+
+def _kind(parent: Job, wanted: str) -> str:
+    """What is to be retried. Raises NotAllowedNow where nothing of it is left."""
+    left = progress.of(parent).left
+    chosen = wanted or next((kind for kind in (lineage.FAILED, lineage.UNPROCESSED) if left.get(kind)), lineage.FAILED)
+    if left.get(chosen):
+        return chosen
+    words = {lineage.FAILED: "failed", lineage.UNPROCESSED: "unprocessed", lineage.IN_DOUBT: "in-doubt"}[chosen]
+    child = lineage.newest_child(parent, chosen)
+    if child is not None:
+        raise NotAllowedNow(f"Job {child.pk} has taken the {words} items of this job already: retry that one.", child)
+    raise NotAllowedNow(f"This job has no {words} items.", parent)
+
+
+def _child(parent: Job, owner: Any, kind: str) -> Job:
+    return Job(
+        operation=parent.operation,
+        owner=owner,
+        name=parent.name,
+        tags=parent.tags,
+        metadata=parent.metadata,
+        input_name=parent.input_name,
+        params=parent.params,
+        parallelism=parent.parallelism,
+        queue=registry.get(parent.operation).queue,
+        rate_per_second=parent.rate_per_second,
+        collects=True,
+        parent=parent,
+        root_id=parent.root_id or parent.pk,
+        retry_items=kind,
+        retry_count=parent.retry_count + 1,
+    )

@@ -1,0 +1,35 @@
+"""Changing the speed limit of a job while it is active."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkops import events, holds, permits
+from bulkops.exceptions import InvalidRate, NotAllowedNow
+from bulkops.operation import FASTEST, SLOWEST, is_rate
+from bulkops.services.locking import controlled
+from bulkops.states import ENDED, EventKind
+
+if TYPE_CHECKING:
+    from bulkops.models import Job
+
+
+def set_rate(*, job: Job, rate: float | None, actor: Any) -> Job:
+    """Let all workers of the job together begin so many items a second at most; None: as fast as they go.
+
+    It counts from the next item on: workers end their slice after the item in hand, and turns that wait for the old
+    limit are sent anew. Raises InvalidRate, NotAllowedNow for a job that has ended, and NotPermitted.
+    """
+    if rate is not None and not is_rate(rate):
+        raise InvalidRate(f"A speed limit is a number of items per second, from {SLOWEST:g} to {FASTEST:,}.")
+    with controlled(job, actor) as locked:
+        if locked.state in ENDED:
+            raise NotAllowedNow("This job has ended already.", locked)
+        if rate == locked.rate_per_second:
+            return locked
+        before = permits.in_words(locked.rate_per_second)
+        permits.change(locked, rate)
+        events.record(locked, EventKind.RATE_CHANGED, actor=actor, detail=f"{permits.in_words(rate)}; before: {before}")
+        holds.nudge(locked)
+        holds.send_delayed_turns_again(locked)
+        return locked

@@ -103,8 +103,8 @@ class Leader:
             self._renew()
             self._record_dead()
             ends_at = time.monotonic() + conf().cluster_renew_seconds
-            rescue.rescue(ends_at, cluster=self.cluster, living=self.workers.living)
-            self._watchdog.look()
+            rescue.rescue(ends_at=ends_at, cluster=self.cluster, living=self.workers.living)
+            self._watchdog.look(stopping=self._signals > 0)
             self._forget_if_due()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:

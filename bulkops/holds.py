@@ -36,6 +36,19 @@ def take_back(job: Job, condition: Q) -> bool:
     turn, so that it cannot hand on. A chunk's flag to stop says again what the job's state says. An item in hand that
     must not be begun twice is set aside as in doubt.
     """
+    turns, chunks = _free(job, condition)
+    if turns or chunks:
+        events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
+    return bool(turns or chunks)
+
+
+def force(job: Job, why: str, *, actor: Any) -> None:
+    """Take everything of the job out of its workers' hands at once, living ones too; their leaders end them."""
+    if any(_free(job, Q(holder__isnull=False))):
+        events.record(job, EventKind.FORCED, actor=actor, detail=why)
+
+
+def _free(job: Job, condition: Q) -> tuple[int, int]:
     turns = Turn.objects.filter(condition, job=job).update(
         seq=F("seq") + 1, holder=None, worker=None, message_id=None, due=ClockTimestamp()
     )
@@ -43,9 +56,7 @@ def take_back(job: Job, condition: Q) -> bool:
     chunks = Chunk.objects.filter(condition, job=job).update(
         epoch=F("epoch") + 1, holder=None, worker=None, stop=job.state not in WORKABLE
     )
-    if turns or chunks:
-        events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
-    return bool(turns or chunks)
+    return turns, chunks
 
 
 def any_held(job: Job) -> bool:
@@ -148,7 +159,7 @@ def pause(job: Job, why: str, *, actor: Any = None) -> None:
     """
     events.record(job, EventKind.PAUSE_REQUESTED, actor=actor, detail=why)
     ask_to_stop(job)
-    if any_held(job):
+    if any_held(job) or is_complete(job):
         transitions.move(job, JobState.PAUSING, actor=actor)
         return
     withdraw_turns(job)

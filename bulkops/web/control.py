@@ -40,17 +40,18 @@ if TYPE_CHECKING:
 @database_may_be_away
 @person_required
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Stop the job for good, with a reason."""
-    reason = request.POST.get("reason", "")
-    return _do(request, pk, lambda job: services.cancel(job=job, actor=request.user, reason=reason))
+    """Stop the job for good, with a reason; by force if that was chosen."""
+    reason, force = request.POST.get("reason", ""), "force" in request.POST
+    return _do(request, pk, lambda job: services.cancel(job=job, actor=request.user, reason=reason, force=force))
 
 
 @require_POST
 @database_may_be_away
 @person_required
 def pause(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Let the job stand still."""
-    return _do(request, pk, lambda job: services.pause(job=job, actor=request.user))
+    """Let the job stand still; by force if that was chosen."""
+    reason, force = request.POST.get("reason", ""), "force" in request.POST
+    return _do(request, pk, lambda job: services.pause(job=job, actor=request.user, reason=reason, force=force))
 
 
 @require_POST

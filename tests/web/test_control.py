@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from bulkops import services
-from bulkops.models import Chunk, Job, Outcome
+from bulkops.models import Chunk, Cluster, Job, Outcome
 from bulkops.states import JobState
 from bulkops.web import cards
 from tests.web.conftest import logged_in
@@ -203,3 +203,20 @@ def test_a_speed_that_somebody_else_changed_is_shown_without_a_reload(as_owner: 
     assert as_owner.get(address, {"seen": seen}).status_code == 204
     services.set_rate(job=job, rate=7, actor=None)
     assert 'value="7"' in as_owner.get(address, {"seen": seen}).content.decode()
+
+
+@pytest.mark.parametrize(("verb", "state"), [("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)])
+def test_force_is_offered_only_while_a_worker_keeps_a_stopping_job_waiting(
+    as_owner: Client, put: Callable[..., Job], alive: Cluster, verb: str, state: JobState
+) -> None:
+    job = put(JobState.RUNNING, succeeded=1)
+    Chunk.objects.filter(job=job).update(holder=alive, worker=1)
+    assert "by force" not in as_owner.get(job.get_absolute_url()).content.decode()
+    press(as_owner, job, verb)
+    page = as_owner.get(job.get_absolute_url()).content.decode()
+    assert f"{verb.capitalize()} by force" in page
+    assert press(as_owner, job, verb, force="1", reason="it hangs").status_code == 302
+    job.refresh_from_db()
+    assert job.state == state
+    assert "by force" not in as_owner.get(job.get_absolute_url()).content.decode()
+    assert job.events.filter(kind="forced", actor=job.owner, detail="it hangs").exists()

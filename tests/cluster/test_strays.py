@@ -8,7 +8,7 @@ from bulkops import services
 from bulkops.engine import chunks, fences, turns
 from bulkops.engine.hand import Doing, InHand
 from bulkops.models import Chunk, Event, Job, Outcome
-from bulkops.states import EventKind, JobState
+from bulkops.states import ENDED, EventKind, JobState
 from tests.clusters import wait_for
 from tests.sample.models import Effect
 from tests.sample.operations import Deadly, DeadlyAround
@@ -26,7 +26,8 @@ def test_an_item_is_its_workers_while_the_chunk_has_the_epoch_of_the_claim(owner
     claim = chunks.claim(turns.take(job.pk, 0, 0, worker.holder), worker.holder)
     hands = {7: of_item(claim), 8: of_item(claim, epoch=claim.epoch - 1), 9: of_item(claim, chunk_id=0)}
     with django_assert_num_queries(1):
-        assert fences.lost(worker.cluster.pk, hands) == {8, 9}
+        assert fences.lost(worker.cluster.pk, {7: hands[7]}) == set()
+    assert fences.lost(worker.cluster.pk, hands) == {8, 9}
     services.cancel(job=job, actor=owner, force=True)
     assert fences.lost(worker.cluster.pk, hands) == {7, 8, 9}
 
@@ -107,3 +108,25 @@ def test_a_long_item_that_is_still_its_workers_is_left_alone(owner, clusters):
     wait_for(lambda: not Job.objects.get(pk=job.pk).is_active, 20, "the job's end")
     assert Job.objects.get(pk=job.pk).state == JobState.COMPLETED
     assert first in cluster.workers()
+
+
+@pytest.mark.parametrize(
+    ("state", "stray"),
+    [
+        (JobState.RUNNING, False),
+        (JobState.COMPLETED_WITH_ERRORS, False),
+        (JobState.PAUSED, True),
+        (JobState.CANCELLED, True),
+        (JobState.FAILED, True),
+    ],
+)
+def test_a_call_elsewhere_whose_chunk_was_lost_is_ended_only_where_the_job_was_stopped(owner, worker, state, stray):
+    """Its result may still settle the doubt that it left behind."""
+    job = services.submit(user=owner, operation="holding", items=["a"])
+    claim = chunks.claim(turns.take(job.pk, 0, 0, worker.holder), worker.holder)
+    hand = InHand(doing=Doing.ITEM, job_id=job.pk, limit_seconds=60, chunk_id=claim.chunk_id, epoch=claim.epoch)
+    assert fences.lost(worker.cluster.pk, {1: hand}) == set()
+    slot = None if state in ENDED else "somebody"
+    Job.objects.filter(pk=job.pk).update(state=state, slot=slot)
+    Chunk.objects.update(epoch=9)
+    assert fences.lost(worker.cluster.pk, {1: hand}) == ({1} if stray else set())

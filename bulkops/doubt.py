@@ -27,13 +27,14 @@ LOST = "Its worker was lost while the item was in hand; the effect may or may no
 def set_aside_held(job: Job, condition: Q) -> int:
     """Set aside the items in hand of the job's chunks that match; return their number.
 
-    Waits for the chunks' rows: where a holder's commit is under way, its outcome stands and nothing is set aside.
+    Waits for the chunks' rows: where a holder's commit is under way, its outcome stands and nothing is set aside. Keeps
+    all of them locked, also where nothing is in hand: until the caller has raised the fence, no item may begin.
     """
-    begun = Chunk.objects.select_for_update(no_key=True).filter(condition, job=job, in_hand__isnull=False)
-    found = list(begun.order_by("number"))
-    for chunk in found:
+    held = list(Chunk.objects.select_for_update(no_key=True).filter(condition, job=job).order_by("number"))
+    begun = [chunk for chunk in held if chunk.in_hand is not None]
+    for chunk in begun:
         set_aside(job, chunk, "in-doubt", LOST)
-    return len(found)
+    return len(begun)
 
 
 def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from bulkops import holds, services, transitions
 from bulkops.engine import casualties, chunks, turns
@@ -247,6 +247,36 @@ def test_taking_back_waits_for_a_commit_under_way_and_sets_nothing_aside(owner, 
         thread.join(5)
     assert outcomes(job) == [(0, "succeeded", 1)]
     assert Chunk.objects.get().holder_id is None
+
+
+def test_no_item_begins_between_the_look_at_what_is_in_hand_and_the_fence(owner, worker):
+    job = submit(owner, "a", "b")
+    one = Try(claim=chunks.claim(turns.take(job.pk, 0, 0, worker.holder), worker.holder), position=0)
+    came = []
+
+    def begin_now() -> None:
+        statements = ItemStatements()
+        statements.prepare()
+        try:
+            statements.begin(one)
+            came.append("begun")
+        except FenceLost:
+            came.append("too late")
+        connections.close_all()
+
+    thread = threading.Thread(target=begin_now)
+
+    def interfere(execute, sql, *arguments):
+        if not came and sql.startswith('UPDATE "bulkops_chunk" SET "epoch"'):
+            thread.start()
+            thread.join(0.3)  # as far as it gets
+            came.append("fence")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(interfere):
+        services.cancel(job=job, actor=owner, force=True)
+    thread.join(5)
+    assert came == ["fence", "too late"]
 
 
 def test_other_operations_pay_no_commit_for_it(owner, worker, monkeypatch):

@@ -38,9 +38,15 @@ def set_aside_held(job: Job, condition: Q) -> int:
 
 
 def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:
-    """Record the item that the chunk has in hand as in doubt. The caller has the chunk's row locked."""
+    """Record the item that the chunk has in hand as in doubt. The caller has the chunk's row locked.
+
+    Where that try has an outcome after all, only the note goes: workers of the code before it leave it standing.
+    """
     position, attempt = chunk.in_hand, chunk.in_hand_attempt
     if position is None:
+        return
+    if not _is_open(job, chunk):
+        Chunk.objects.filter(pk=chunk.pk).update(in_hand=None, in_hand_attempt=None)
         return
     told: dict[str, Any] = {"attempt": attempt, "error_code": code, "message": words, "finished_at": ClockTimestamp()}
     if attempt == 1:
@@ -60,6 +66,14 @@ def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:
         crash_position=None,
     )
     events.record(job, EventKind.SET_ASIDE, detail=f"Item {position}: {words}")
+
+
+def _is_open(job: Job, chunk: Chunk) -> bool:
+    """Whether the try that the chunk has in hand has no outcome yet."""
+    if chunk.in_hand_attempt == 1:
+        return chunk.in_hand == chunk.start + chunk.cursor
+    deferred = Outcome.objects.filter(job_id=job.pk, position=chunk.in_hand, state=OutcomeState.DEFERRED)
+    return deferred.filter(attempt=(chunk.in_hand_attempt or 0) - 1).exists()
 
 
 def find(job_id: UUID, position: int) -> Outcome | None:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.db.models import F, Sum
+from django.db.models.functions import Greatest
 
 from bulkops.conf import conf
 from bulkops.models import Chunk, Event, Job
 from bulkops.states import EventKind
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
 
@@ -61,6 +63,16 @@ def begin_anew(job: Job) -> None:
         bad=Sum(F("failed") + F("in_doubt")), processed=Sum(F("cursor") - F("deferred"))
     )
     Job.objects.filter(pk=job.pk).update(failed_before=sums["bad"] or 0, processed_before=sums["processed"] or 0)
+
+
+def take_off(job: Job, since: datetime) -> None:
+    """An item in doubt since then has not failed after all; the caller holds the job's lock.
+
+    If it was counted up to the last resume, it must not make up for a failure after it.
+    """
+    resumed = Event.objects.filter(job=job, kind=EventKind.RESUMED).order_by("-pk").values_list("at", flat=True).first()
+    if resumed is not None and since < resumed:
+        Job.objects.filter(pk=job.pk).update(failed_before=Greatest(F("failed_before") - 1, 0))
 
 
 def since_when(job: Job) -> str:

@@ -50,6 +50,25 @@ def test_the_reason_tells_whether_it_was_resumed_before(owner, worker):
     assert progress.of(job).words == "Paused: 10 items failed since it was last resumed"
 
 
+def test_doubts_of_before_the_resume_that_prove_harmless_make_up_for_no_failure_after_it(owner, worker):
+    job = worker.finish(services.submit(user=owner, operation="failing", items=["doubt"] * 10 + ["bad"] * 25))
+    services.resume(job=job, actor=owner)
+    for position in range(10):
+        services.decide(job=job, position=position, decision="done", actor=owner)
+    assert failures.since_resumed(job.pk).bad == 0
+    worker.finish(job)
+    assert (job.state, failed(job)) == (JobState.PAUSED, 10)
+
+
+def test_a_doubt_of_after_the_resume_that_proves_harmless_counts_no_more(owner, worker):
+    job = worker.finish(services.submit(user=owner, operation="failing", items=["bad"] * 10 + ["doubt"] * 25))
+    services.resume(job=job, actor=owner)
+    worker.finish(job)
+    services.decide(job=job, position=10, decision="done", actor=owner)
+    services.decide(job=job, position=11, decision="failed", actor=owner)
+    assert failures.since_resumed(job.pk).bad == 9
+
+
 def test_items_in_doubt_count_as_failures(owner, worker):
     job = worker.finish(services.submit(user=owner, operation="failing", items=["bad", "doubt"] * 20))
     assert (job.state, failed(job)) == (JobState.PAUSED, 10)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from bulkops import dispatch, idempotency, kept_uploads, transitions
@@ -76,7 +76,7 @@ class Pruned:
     keys: int = 0
     uploads: int = 0
     refused: dict[str, str] = field(default_factory=dict)
-    """Jobs whose remains elsewhere could not be deleted, and why; they are tried again by the next run."""
+    """Jobs that, or whose remains elsewhere, could not be deleted, and why; they are tried again by the next run."""
     unfinished: bool = False
     """Time was up; the next run goes on."""
 
@@ -165,20 +165,28 @@ class _Pruner:
         return family[::-1]
 
     def _erase(self, job_id: UUID) -> bool:
-        """Delete a marked job's remains, batch by batch; False if time was up before."""
-        if not self._tell(job_id):
+        """Delete a marked job's remains, batch by batch; False if time was up before.
+
+        One that is refused uses up no time: a run would end at it, and be repeated for ever.
+        """
+        if Job.with_pruned.filter(parent=job_id).exists() or not self._tell(job_id):
             return True
         for model, column, step in RANGES:
             if not self._erase_ranges(job_id, model, column, step):
                 return False
         if not self._erase_events(job_id):
             return False
-        with transaction.atomic(durable=True):
-            job = self._lock(job_id)
-            # Of the ORM's cascade only a few rows are left; it also does what other apps' keys to the job ask for.
-            if job is not None and not Job.with_pruned.filter(parent=job).exists():
-                job.delete()
-                self.done.jobs += 1
+        try:
+            with transaction.atomic(durable=True):
+                job = self._lock(job_id)
+                # Of the ORM's cascade only a few rows are left; it also does what other apps' keys to the job ask for.
+                if job is not None:
+                    job.delete()
+        except IntegrityError as error:  # another app's row needs it: protected by one that was to go, or by SQL alone
+            logger.error("job=%s event=prune_refused %s", job_id, error)
+            self.done.refused[str(job_id)] = f"{type(error).__name__}: {error}"
+            return True
+        self.done.jobs += job is not None
         self._batches += 1
         return not self._over()
 
@@ -222,7 +230,7 @@ class _Pruner:
                     return True
                 cursor.execute(_EVENTS, [job_id, after, EVENTS])
                 after, gone = cursor.fetchone()
-            self._batches += 1
+            self._batches += bool(gone)
         return True
 
     @staticmethod

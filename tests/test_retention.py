@@ -296,6 +296,40 @@ def test_a_job_that_another_apps_row_protects_stays(ended):
     assert retention.prune().jobs == 1
 
 
+def test_a_job_that_a_table_of_nobodys_refers_to_keeps_no_other_from_being_deleted(ended):
+    kept, other = ended(), ended()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE written_by_hand (job uuid REFERENCES bulkops_job)")
+        cursor.execute("INSERT INTO written_by_hand VALUES (%s)", [kept.pk])
+    try:
+        for jobs in (1, 0):
+            done = retention.prune()
+            assert (done.jobs, list(done.refused)) == (jobs, [str(kept.pk)])
+        assert not Job.with_pruned.filter(pk=other.pk).exists()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE written_by_hand")
+    assert retention.prune().jobs == 1
+    assert nothing_left()
+
+
+def test_a_family_that_is_refused_in_part_is_not_asked_for_ever(ended, settings):
+    def refuse(*, job_id, **_):
+        if job_id == child.pk:
+            raise OSError("the bucket is away")
+
+    settings.BULKOPS = {"slice_seconds": 0}
+    child = child_of(ended())
+    job_pruned.connect(refuse)
+    try:
+        retention.prune_in_turns()
+        assert not OrmQ.objects.exists()
+    finally:
+        job_pruned.disconnect(refuse)
+    assert retention.prune().jobs == 2
+    assert nothing_left()
+
+
 def test_another_apps_key_does_what_it_declares(ended):
     job = ended()
     note = Bookmark.objects.create(job=job)

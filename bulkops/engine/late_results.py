@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from bulkops import doubt, events, transitions
+from bulkops import doubt, events, lineage, transitions
 from bulkops.states import EventKind, OutcomeState
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def settle(job_id: UUID, one: Try, late: Result) -> None:
         if known is not None and known.attempt == one.attempt:
             if known.state == late.state and (known.message, known.error_code) == (late.message, late.error_code):
                 return  # our own commit, whose answer was lost
-            asked_again = job.children.filter(retry_items=OutcomeState.IN_DOUBT).exists()
-            if known.state == OutcomeState.IN_DOUBT and not asked_again:
+            if known.state == OutcomeState.IN_DOUBT and not lineage.is_taken(job, one.position):
                 _settle_doubt(one, late, job)
                 return
         events.record(

@@ -206,6 +206,38 @@ def test_a_result_that_comes_after_the_end_of_its_job_still_counts(owner, worker
     assert verify(job.pk).agrees
 
 
+def test_a_retry_that_took_nothing_keeps_no_late_result_from_settling(owner, worker, other, meanwhile):
+    def outlive_a_retry(context):
+        worker.die()
+        other.rescue()
+        other.finish(job)
+        child = services.retry(job=job, actor=owner, items="in_doubt")
+        services.cancel(job=child, actor=owner)
+
+    meanwhile["a"] = outlive_a_retry
+    job = submit(owner, "a")
+    worker.step()
+    job.refresh_from_db()
+    assert (outcomes(job), job.state) == ([(0, "succeeded", 1)], JobState.COMPLETED)
+
+
+def test_a_late_result_of_an_item_that_a_retry_has_taken_settles_nothing(owner, worker, other, meanwhile):
+    def be_overtaken(context):
+        if context.job_id != job.pk:
+            return
+        worker.die()
+        other.rescue()
+        other.finish(job)
+        other.finish(services.retry(job=job, actor=owner, items="in_doubt"))
+
+    meanwhile["a"] = be_overtaken
+    job = submit(owner, "a")
+    worker.step()
+    job.refresh_from_db()
+    assert (outcomes(job), job.state) == ([(0, "in_doubt", 1)], JobState.COMPLETED_WITH_ERRORS)
+    assert Event.objects.filter(job=job, kind=EventKind.LATE_RESULT).count() == 1
+
+
 def test_a_refusal_that_came_in_time_is_asked_again(owner, worker, meanwhile):
     def refuse_once(context):
         if context.attempt == 1:

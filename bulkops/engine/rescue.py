@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.db import OperationalError, transaction
+from django.db import Error, transaction
 from django.db.models import Exists, F, OuterRef, Q, Value
 
 from bulkops import dispatch, holds, transitions
@@ -21,6 +21,7 @@ from bulkops.conf import conf
 from bulkops.engine import breaker, sessions
 from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
+from bulkops.outage import is_away
 from bulkops.states import STOPPING, WORKABLE
 
 if TYPE_CHECKING:
@@ -74,14 +75,20 @@ def _to_do(gone: Q | None) -> dict[str, set[UUID]]:
 
 @contextmanager
 def _unless_locked(job_id: UUID) -> Iterator[None]:
-    """A transaction for one job; a row of it that somebody keeps locked leaves it to the next round, and no other."""
+    """A transaction for one job; a row of it that somebody keeps locked leaves it to the next round, and no other.
+
+    So does one that cannot be mended, for whatever reason, as long as it is not the database that is away.
+    """
     try:
         with transaction.atomic():
             yield
-    except OperationalError as error:
-        if sqlstate(error) != LOCK_NOT_AVAILABLE:
+    except Exception as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            logger.warning("job=%s event=rescue_waits a row is locked", job_id)
+        elif isinstance(error, Error) and is_away(error):
             raise
-        logger.warning("job=%s event=rescue_waits a row is locked", job_id)
+        else:
+            logger.exception("job=%s event=rescue_failed", job_id)
 
 
 def release_dead() -> int:

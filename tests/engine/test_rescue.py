@@ -53,6 +53,24 @@ def test_a_row_that_stays_locked_keeps_only_its_own_job_from_being_rescued(owner
     assert other.rescue() == 1
 
 
+def test_a_job_that_cannot_be_mended_keeps_no_other_from_being_rescued(owner, stranger, worker, other):
+    jobs = [services.submit(user=user, operation="note", items=["a"]) for user in (owner, stranger)]
+    for job in jobs:
+        hold(job, worker)
+    worker.die()
+    first, second = rescue._holding(rescue.holds.held_by_dead())
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE bulkops_chunk ADD CONSTRAINT damage CHECK (job_id <> '{first}') NOT VALID")
+    try:
+        assert other.rescue() == 1
+        assert Turn.objects.get(job=first).holder_id == worker.cluster.pk
+        assert Turn.objects.get(job=second).holder_id is None
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE bulkops_chunk DROP CONSTRAINT damage")
+    assert other.rescue() == 1
+
+
 def test_a_job_that_is_pausing_gets_no_turn_sent_again(owner, worker, other, settings):
     settings.BULKOPS = {"turn_grace_seconds": 0, "chunk_items": 1}
     job = services.submit(user=owner, operation="note", items=["a", "b", "c"], parallelism=2)

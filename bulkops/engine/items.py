@@ -141,7 +141,8 @@ class ItemRunner:
             if is_lost(error, driver):
                 raise DatabaseAway from error
             result = self._failure(error, context)
-        if not connection.get_autocommit() or connection.in_atomic_block:
+        # One that the operation has closed itself leaves nothing open, and is not opened here: that is for patience.
+        if connection.connection is not None and (not connection.get_autocommit() or connection.in_atomic_block):
             connection.close()
             result = self._failure(ItemTransactionBroken("The operation left a transaction open."), context)
         try:

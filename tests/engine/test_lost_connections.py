@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 
 import pytest
 from django.db import connection, transaction
@@ -127,6 +128,22 @@ def test_what_was_done_outside_is_recorded_on_another_connection(owner, worker, 
     assert outcomes(job) == [("succeeded", "")] * 3
     assert sorted(Effect.objects.values_list("item", flat=True)) == ["a", "b", "c"]
     assert verify(job.pk).agrees
+
+
+def test_what_was_done_outside_is_recorded_once_the_database_is_back(owner, worker, breaking):
+    """The operation closed its connection before a slow call, and the database went away during it."""
+    settings, host = connection.settings_dict, connection.settings_dict["HOST"]
+    back = threading.Timer(0.3, lambda: settings.update(HOST=host))
+
+    def go_away():
+        connection.close()
+        settings["HOST"] = "/nowhere"
+        back.start()
+
+    breaking(go_away, is_transactional=False)
+    job = worker.finish(services.submit(user=owner, operation="breaking", items=["a", "b"]))
+    assert job.state == JobState.COMPLETED
+    assert list(Effect.objects.values_list("item", flat=True)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("how", [cut_the_line, end_the_session])

@@ -99,10 +99,12 @@ def settle(
     The caller has found it in doubt through `find`. A job that had ended with errors, none of which is left, becomes
     completed.
     """
-    outcome = Outcome.objects.filter(job_id=job.pk, position=position)
     if to != OutcomeState.FAILED and job.failed_before:
-        failures.take_off(job, outcome.values_list("finished_at", flat=True).get())
-    outcome.update(state=to, error_code=error_code, message=message, result=result, finished_at=ClockTimestamp())
+        known = Outcome.objects.filter(job_id=job.pk, position=position)
+        failures.take_off(job, known.values_list("finished_at", flat=True).get())
+    Outcome.objects.filter(job_id=job.pk, position=position).update(
+        state=to, error_code=error_code, message=message, result=result, finished_at=ClockTimestamp()
+    )
     lying_in = Chunk.objects.filter(job=job, start__lte=position, start__gt=position - F("size"))
     lying_in.update(**{"in_doubt": F("in_doubt") - 1, to.value: F(to.value) + 1})
     if job.state == JobState.COMPLETED_WITH_ERRORS:

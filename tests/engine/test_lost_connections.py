@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from bulkops import Operation, register, registry, services
 from bulkops.cluster.slots import Slots
 from bulkops.engine import entry, hand
+from bulkops.engine.faults import Fault, classify
 from bulkops.engine.items import DatabaseAway
 from bulkops.engine.statements import ItemStatements
 from bulkops.models import Event, Outcome
@@ -200,6 +202,15 @@ def test_a_connection_that_the_operation_closes_itself_is_its_own_failure(owner,
     job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
     worker.finish(job)
     assert [state for state, _ in outcomes(job)] == ["succeeded", "failed", "succeeded"]
+
+
+def test_the_same_error_of_another_connection_is_the_items_own(transactional_db):
+    connection.ensure_connection()
+    with contextlib.closing(connection.copy()) as other:
+        with other.cursor() as cursor, pytest.raises(DatabaseError) as caught:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert classify(caught.value, other.connection) is Fault.CONNECTION
+    assert classify(caught.value, connection.connection) is Fault.ITEM
 
 
 def say_that_it_is_away():

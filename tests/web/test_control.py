@@ -123,11 +123,21 @@ def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, end
     assert ended.get_absolute_url() in as_owner.get(child.get_absolute_url()).content.decode()
 
 
-def test_retrying_beside_an_active_job_names_it(as_owner: Client, ended: Job) -> None:
+def test_retrying_beside_an_active_job_leads_there(as_owner: Client, ended: Job) -> None:
     press(as_owner, ended, "retry", items="failed")
     response = press(as_owner, ended, "retry", items="in_doubt")
     assert response.status_code == 409
-    assert str(Job.objects.get(parent=ended).pk) in response.content.decode()
+    page = response.content.decode()
+    assert "your job “<a" in page
+    assert "is still active" in page
+    assert Job.objects.get(parent=ended).get_absolute_url() in page
+
+
+def test_the_second_press_of_a_retry_leads_to_the_job_that_the_first_one_made(as_owner: Client, ended: Job) -> None:
+    first = press(as_owner, ended, "retry", items="failed")
+    second = press(as_owner, ended, "retry", items="failed")
+    assert (second.status_code, second["Location"]) == (302, first["Location"])
+    assert Job.objects.filter(parent=ended).count() == 1
 
 
 def test_retrying_what_is_taken_names_who_took_it(as_owner: Client, ended: Job) -> None:
@@ -148,11 +158,25 @@ def test_a_forged_kind_is_refused_in_words(as_owner: Client, ended: Job, data: d
 
 def test_an_item_in_doubt_is_decided_where_it_is_shown(as_owner: Client, ended: Job) -> None:
     response = press(as_owner, ended, "items/3/decide", decision="done")
-    assert response["Location"] == ended.get_absolute_url()
+    assert response["Location"] == f"{ended.get_absolute_url()}#details-{ended.pk}"
     assert Outcome.objects.get(job=ended, position=3).state == "succeeded"
-    again = press(as_owner, ended, "items/3/decide", decision="done")
-    assert again.status_code == 409
-    assert "Item 3 is not in doubt" in again.content.decode()
+    told = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "Item 4: done" in told
+
+
+def test_the_second_press_of_a_decision_changes_nothing_and_another_one_is_refused(
+    as_owner: Client, ended: Job
+) -> None:
+    first = press(as_owner, ended, "items/3/decide", decision="done")
+    second = press(as_owner, ended, "items/3/decide", decision="done")
+    assert (second.status_code, second["Location"]) == (302, first["Location"])
+    assert ended.events.filter(kind="decided").count() == 1
+    other = press(as_owner, ended, "items/3/decide", decision="failed")
+    assert other.status_code == 409
+    assert "Item 4 is not in doubt" in other.content.decode()
+    never = press(as_owner, ended, "items/0/decide", decision="done")
+    assert never.status_code == 409
+    assert "Item 1 is not in doubt" in never.content.decode()
 
 
 def test_deciding_in_the_list_goes_on_in_the_list(as_owner: Client, ended: Job) -> None:

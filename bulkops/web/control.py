@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_POST
 
 from bulkops import services
 from bulkops.exceptions import (
@@ -24,7 +23,7 @@ from bulkops.exceptions import (
 )
 from bulkops.states import OutcomeState
 from bulkops.web import fetch, items
-from bulkops.web.guards import database_may_be_away, person_required
+from bulkops.web.guards import database_may_be_away, person_required, post_required
 from bulkops.web.pages import show_job
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -45,7 +44,7 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.cancel(job=job, actor=request.user, reason=reason, force=force))
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def pause(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -54,7 +53,7 @@ def pause(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.pause(job=job, actor=request.user, reason=reason, force=force))
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -62,7 +61,7 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.resume(job=job, actor=request.user))
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -80,7 +79,7 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, verb)
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
@@ -104,7 +103,7 @@ def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
     return redirect(f"{answer['Location']}#details-{pk}")  # where the next one is
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def rate(request: HttpRequest, pk: UUID) -> HttpResponse:

@@ -78,7 +78,16 @@ def test_csrf_is_enforced(owner: Any, job: Job, verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_looking_changes_nothing(as_owner: Client, job: Job, verb: str) -> None:
-    assert as_owner.get(f"{job.get_absolute_url()}{verb}/").status_code == 405
+    response = as_owner.get(f"{job.get_absolute_url()}{verb}/")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+    page = response.content.decode()
+    assert "Nothing was done" in page
+    assert f'href="{job.get_absolute_url()}"' in page
+
+
+def test_a_refusal_reloads_as_the_job_not_as_the_button(as_owner: Client, job: Job) -> None:
+    page = press(as_owner, job, "rate", rate_per_second="fast").content.decode()
+    assert f'<meta http-equiv="refresh" content="2;url={job.get_absolute_url()}">' in page
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -174,6 +183,7 @@ def test_the_second_press_of_a_decision_changes_nothing_and_another_one_is_refus
     other = press(as_owner, ended, "items/3/decide", decision="failed")
     assert other.status_code == 409
     assert "Item 4 is not in doubt" in other.content.decode()
+    assert press(as_owner, ended, f"items/{10**20}/decide", decision="done").status_code == 409
     never = press(as_owner, ended, "items/0/decide", decision="done")
     assert never.status_code == 409
     assert "Item 1 is not in doubt" in never.content.decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig, apps
-from django.utils.module_loading import autodiscover_modules
+from django.utils.module_loading import module_has_submodule
 
 
 class BulkopsConfig(AppConfig):
@@ -12,9 +12,11 @@ class BulkopsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from bulkops import checks  # noqa: F401 - importing registers them
+        from bulkops import checks, registry  # noqa: F401 - importing `checks` registers them
 
         if apps.is_installed("django_q"):  # else a check says so
             from bulkops import dispatch  # noqa: F401 - importing connects it to django-q2's queue
 
-        autodiscover_modules("operations")
+        for config in apps.get_app_configs():
+            if module_has_submodule(config.module, "operations"):
+                registry.discover(config.name)

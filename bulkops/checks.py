@@ -5,13 +5,15 @@ They run with `manage.py check`, `migrate` and `qcluster`, and touch no database
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Info, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 TAG = "bulkops"
 TESTED_DJANGO_Q2 = ("1.11.1", "1.12")
 """The first version, and the one before which to stop; requirements.txt says the same."""
+READ_COMMITTED = frozenset({None, 1, 4})
+"""Values of psycopg2's isolation_level that mean it: the server's default, itself, and READ UNCOMMITTED."""
+PGBOUNCER_PORT = "6432"
+IDLE_Q_SETTINGS = ("bulk", "cpu_affinity", "daemonize_workers", "guard_cycle", "poll", "queue_limit")
+"""Of django-q2, which bulkops' cluster does not look at; a `timeout` beside them keeps django-q2 from warning."""
 
 
 @register(TAG)
@@ -68,7 +75,59 @@ def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="bulkops.W002",
             )
         )
-    return found
+    return [*found, *_check_transactions(default.settings_dict), *_check_way_to_database(default.settings_dict)]
+
+
+def _check_transactions(given: dict[str, Any]) -> Iterator[CheckMessage]:
+    options = given["OPTIONS"]
+    by_server = re.search(
+        r"default_transaction_isolation\s*=\s*'?(repeatable|serializable)", options.get("options", "")
+    )
+    if options.get("isolation_level") not in READ_COMMITTED or by_server:
+        yield Error(
+            "The default database's transactions are not READ COMMITTED. Whoever has waited for a row lock must see"
+            " what the other wrote; under a stricter level claims, fences and submissions fail instead.",
+            hint="Remove isolation_level and default_transaction_isolation from DATABASES['default']['OPTIONS'];"
+            " ask for the stricter level in the transactions that need it.",
+            id="bulkops.E012",
+        )
+    if not given["AUTOCOMMIT"]:
+        yield Error(
+            "AUTOCOMMIT is off, so nothing commits that does not stand in a transaction of its own: workers would hold"
+            " their locks, and nobody would see progress.",
+            hint="Remove DATABASES['default']['AUTOCOMMIT'].",
+            id="bulkops.E013",
+        )
+    if given["ATOMIC_REQUESTS"]:
+        yield Caution(
+            "ATOMIC_REQUESTS is on. A view that submits keeps its user's row locked until its response is made, and the"
+            " job is seen and begun only then; a view that pauses or cancels keeps the job locked, and its workers"
+            " waiting, for as long.",
+            hint="Put @transaction.non_atomic_requests on those views, or let them submit last.",
+            id="bulkops.W005",
+        )
+
+
+def _check_way_to_database(given: dict[str, Any]) -> Iterator[CheckMessage]:
+    if given.get("DISABLE_SERVER_SIDE_CURSORS") or str(given["PORT"]) == PGBOUNCER_PORT:
+        yield Caution(
+            "The default database seems to be reached through a pooler (DISABLE_SERVER_SIDE_CURSORS is on, or the port"
+            f" is {PGBOUNCER_PORT}). Workers use LISTEN, PREPARE and session settings, which a pooler in transaction"
+            " mode does not keep.",
+            hint="Let workers reach PostgreSQL itself; where only the web side has a pooler, silence this there.",
+            id="bulkops.W006",
+        )
+    here = [given[name] for name in ("NAME", "HOST", "PORT")]
+    for alias in connections:
+        other = connections[alias].settings_dict
+        if alias != "default" and here == [other[name] for name in ("NAME", "HOST", "PORT")]:
+            yield Caution(
+                f"The alias “{alias}” leads to the same database as “default” by a connection of its own. What an item"
+                " writes through it does not commit with the item's progress, and a row that it has locked through one"
+                " it waits for in vain through the other.",
+                hint="Let operations, and what they call, use “default” alone.",
+                id="bulkops.W007",
+            )
 
 
 @register(TAG)
@@ -104,7 +163,42 @@ def check_queue(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="bulkops.E006",
             )
         )
-    return [*found, *_check_version_of_django_q()]
+    return [*found, *_check_version_of_django_q(), *_check_own_tasks(queue)]
+
+
+def _check_own_tasks(queue: dict[str, Any]) -> Iterator[CheckMessage]:
+    """Of the turns' messages none of this is true: they are inert when they come twice."""
+    elsewhere = [name for name in ("broker_class", "iron_mq", "sqs") if queue.get(name)]
+    if elsewhere:
+        yield Error(
+            f"Q_CLUSTER names another broker too ({', '.join(elsewhere)}), and django-q2 prefers it to 'orm': the"
+            " project's own tasks go there, where bulkops' workers do not look.",
+            hint="Leave 'orm' alone.",
+            id="bulkops.E011",
+        )
+    retry, timeout = queue.get("retry", 60), queue.get("timeout") or 0
+    if "retry" not in queue or retry <= timeout:
+        yield Caution(
+            f"Q_CLUSTER['retry'] is {retry} s: a task of the project's own that takes longer is begun a second time"
+            " while it runs.",
+            hint="Set it above the longest task, and above 'timeout': Q_CLUSTER['retry'] = 3600.",
+            id="bulkops.W008",
+        )
+    if not queue.get("ack_failures") and not queue.get("max_attempts"):
+        yield Caution(
+            "Q_CLUSTER has neither ack_failures nor max_attempts: a task of the project's own that fails is begun again"
+            f" every {retry} s, for ever.",
+            hint="Set Q_CLUSTER['ack_failures'] = True, or a 'max_attempts'.",
+            id="bulkops.W009",
+        )
+    idle = [name for name in IDLE_Q_SETTINGS if name in queue]
+    if idle:
+        yield Info(
+            f"Q_CLUSTER sets {', '.join(idle)}, which bulkops' cluster does not use: each worker takes one task at a"
+            " time as soon as it is due, and its leader watches it.",
+            hint="Remove them.",
+            id="bulkops.I001",
+        )
 
 
 def _check_version_of_django_q() -> Iterator[CheckMessage]:
@@ -140,7 +234,8 @@ def check_project(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="bulkops.E007",
             )
         )
-    for model in apps.get_app_config("bulkops").get_models():
+    queue = [apps.get_model("django_q", "OrmQ")] if apps.is_installed("django_q") else []
+    for model in (*apps.get_app_config("bulkops").get_models(), get_user_model(), *queue):
         # Reads too: what a transaction has just locked is not seen on a replica.
         alias = next(
             (alias for alias in (router.db_for_write(model), router.db_for_read(model)) if alias != "default"), ""
@@ -149,7 +244,7 @@ def check_project(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             found.append(
                 Error(
                     f"A database router sends {model.__name__} to “{alias}”; jobs, users and the queue share one.",
-                    hint="Let DATABASE_ROUTERS leave the app “bulkops” in “default”.",
+                    hint="Let DATABASE_ROUTERS leave bulkops, django_q and the user model in “default”.",
                     id="bulkops.E008",
                 )
             )
@@ -163,7 +258,11 @@ def check_project(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(TAG)
 def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """What registering an operation could not see yet: its forms, its secrets, its permission."""
-    return [message for operation in registry.every() for message in _check_operation(operation)]
+    found: list[CheckMessage] = [
+        Error(fault, hint="What stands below it in its module is not registered either.", id="bulkops.E014")
+        for fault in registry.faults
+    ]
+    return found + [message for operation in registry.every() for message in _check_operation(operation)]
 
 
 def _check_operation(operation: Operation) -> Iterator[CheckMessage]:

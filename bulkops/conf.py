@@ -23,8 +23,9 @@ class Conf:
     """A chunk ends early where its items are larger than this together, before compression."""
     slice_seconds: float = 3.0
     """How long a worker stays with one job before the others get their turn."""
-    first_slice_head_start_seconds: float = 60.0
-    """A job's first slice goes before further slices that have waited for less than this."""
+    first_slice_head_start_seconds: float = 600.0
+    """A job's first slice goes before further slices that have waited for less than this. Longer than all turns take to
+    go round once, or newcomers wait behind old ones; it is what a stream of newcomers may cost those at most."""
     lock_timeout_seconds: float = 5.0
     """How long a submission or a control action waits for a row lock."""
 

@@ -64,9 +64,11 @@ class _TurnBroker(ORM):
 def send(job: Job, turn: Turn, *, delay_seconds: float = 0.0, first: bool = False) -> None:
     """Queue a turn with its present `seq`, free of any holder. Caller holds the job's lock.
 
-    A first slice is put ahead of further slices that have waited for less than the head start.
+    A job's first slice is put ahead of further slices that have waited for less than the head start. One slice, of one
+    turn, and not once more after an item was begun: neither many turns nor a pause overtakes anybody.
     """
-    head_start = conf().first_slice_head_start_seconds if first else 0.0
+    ahead = first and turn.number == 0 and job.started_at is None
+    head_start = conf().first_slice_head_start_seconds if ahead else 0.0
     broker = _TurnBroker(f"bulkops:{job.queue}", delay_seconds - head_start)
     async_task(ENTRY, str(job.pk), turn.number, turn.seq, broker=broker, task_name=f"{job.pk}/{turn.number}")
     turn.message_id = broker.row_id

@@ -27,19 +27,26 @@ LOST = "Its worker was lost while the item was in hand; the effect may or may no
 def set_aside_held(job: Job, condition: Q) -> int:
     """Set aside the items in hand of the job's chunks that match; return their number.
 
-    Waits for the chunks' rows: where a holder's commit is under way, its outcome stands and nothing is set aside.
+    Waits for the chunks' rows: where a holder's commit is under way, its outcome stands and nothing is set aside. Keeps
+    all of them locked, also where nothing is in hand: until the caller has raised the fence, no item may begin.
     """
-    begun = Chunk.objects.select_for_update(no_key=True).filter(condition, job=job, in_hand__isnull=False)
-    found = list(begun.order_by("number"))
-    for chunk in found:
+    held = list(Chunk.objects.select_for_update(no_key=True).filter(condition, job=job).order_by("number"))
+    begun = [chunk for chunk in held if chunk.in_hand is not None]
+    for chunk in begun:
         set_aside(job, chunk, "in-doubt", LOST)
-    return len(found)
+    return len(begun)
 
 
 def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:
-    """Record the item that the chunk has in hand as in doubt. The caller has the chunk's row locked."""
+    """Record the item that the chunk has in hand as in doubt. The caller has the chunk's row locked.
+
+    Where that try has an outcome after all, only the note goes: workers of the code before it leave it standing.
+    """
     position, attempt = chunk.in_hand, chunk.in_hand_attempt
     if position is None:
+        return
+    if not _is_open(job, chunk):
+        Chunk.objects.filter(pk=chunk.pk).update(in_hand=None, in_hand_attempt=None)
         return
     told: dict[str, Any] = {"attempt": attempt, "error_code": code, "message": words, "finished_at": ClockTimestamp()}
     if attempt == 1:
@@ -59,6 +66,14 @@ def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:
         crash_position=None,
     )
     events.record(job, EventKind.SET_ASIDE, detail=f"Item {position}: {words}")
+
+
+def _is_open(job: Job, chunk: Chunk) -> bool:
+    """Whether the try that the chunk has in hand has no outcome yet."""
+    if chunk.in_hand_attempt == 1:
+        return chunk.in_hand == chunk.start + chunk.cursor
+    deferred = Outcome.objects.filter(job_id=job.pk, position=chunk.in_hand, state=OutcomeState.DEFERRED)
+    return deferred.filter(attempt=(chunk.in_hand_attempt or 0) - 1).exists()
 
 
 def find(job_id: UUID, position: int) -> Outcome | None:

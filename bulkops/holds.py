@@ -36,6 +36,19 @@ def take_back(job: Job, condition: Q) -> bool:
     turn, so that it cannot hand on. A chunk's flag to stop says again what the job's state says. An item in hand that
     must not be begun twice is set aside as in doubt.
     """
+    turns, chunks = _free(job, condition)
+    if turns or chunks:
+        events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
+    return bool(turns or chunks)
+
+
+def force(job: Job, why: str, *, actor: Any) -> None:
+    """Take everything of the job out of its workers' hands at once, living ones too; their leaders end them."""
+    if any(_free(job, Q(holder__isnull=False))):
+        events.record(job, EventKind.FORCED, actor=actor, detail=why)
+
+
+def _free(job: Job, condition: Q) -> tuple[int, int]:
     turns = Turn.objects.filter(condition, job=job).update(
         seq=F("seq") + 1, holder=None, worker=None, message_id=None, due=ClockTimestamp()
     )
@@ -43,9 +56,7 @@ def take_back(job: Job, condition: Q) -> bool:
     chunks = Chunk.objects.filter(condition, job=job).update(
         epoch=F("epoch") + 1, holder=None, worker=None, stop=job.state not in WORKABLE
     )
-    if turns or chunks:
-        events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
-    return bool(turns or chunks)
+    return turns, chunks
 
 
 def any_held(job: Job) -> bool:
@@ -90,10 +101,11 @@ def send_turns(job: Job, *, first: bool = False) -> None:
         dispatch.send(job, turn, first=first)
 
 
-def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0) -> None:
+def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0, wanted: int = 0) -> None:
     """Queue a turn that is free for when there is work and the job's speed limit lets it begin.
 
     With a limit, each waiting turn has a place of its own, one grant of permits after the other: none wakes in vain.
+    `wanted`: how many permits it will draw; 0 where that is not known.
     """
     now = database_now()
     delay = (due - now).total_seconds()
@@ -101,7 +113,7 @@ def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0)
     if job.rate_per_second is not None:
         others = Turn.objects.filter(job=job, holder__isnull=True, message_id__isnull=False, due__isnull=False)
         dues = others.exclude(pk=turn.pk).order_by("due").values_list("due", flat=True)
-        wait = (permits.free_place(job, now, [at for at in dues if at]) - now).total_seconds()
+        wait = (permits.free_place(job, now, [at for at in dues if at], wanted) - now).total_seconds()
     delay = max(delay, wait or at_least)
     # Where no item was begun, as after preparing, it goes ahead like a new job's; its head start would end a wait.
     dispatch.send(job, turn, delay_seconds=delay, first=job.started_at is None and delay <= at_least)
@@ -148,7 +160,7 @@ def pause(job: Job, why: str, *, actor: Any = None) -> None:
     """
     events.record(job, EventKind.PAUSE_REQUESTED, actor=actor, detail=why)
     ask_to_stop(job)
-    if any_held(job):
+    if any_held(job) or is_complete(job):
         transitions.move(job, JobState.PAUSING, actor=actor)
         return
     withdraw_turns(job)

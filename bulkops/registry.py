@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from importlib import import_module
 from typing import TypeVar
 
 from bulkops.exceptions import OperationAlreadyRegistered, OperationMisdeclared, UnknownOperation
 from bulkops.operation import Operation
 
+logger = logging.getLogger("bulkops.registry")
+
 OperationClass = TypeVar("OperationClass", bound=type[Operation])
 
 _operations: dict[str, Operation] = {}
+faults: list[str] = []
+"""Why an app's operations could not all be registered at start-up; `manage.py check` tells."""
 
 
 def register(operation: OperationClass) -> OperationClass:
@@ -32,6 +38,15 @@ def register(operation: OperationClass) -> OperationClass:
         )
     _operations[instance.name] = instance
     return operation
+
+
+def discover(package: str) -> None:
+    """Import an app's `operations` module; a wrong declaration is noted and logged, for `check` to tell in words."""
+    try:
+        import_module(f"{package}.operations")
+    except OperationMisdeclared as error:
+        faults.append(str(error))
+        logger.error("app=%s event=operation_refused %s", package, error)
 
 
 def get(name: str) -> Operation:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
-from types import SimpleNamespace
+import subprocess
+import sys
+from types import ModuleType, SimpleNamespace
 
+import psycopg2.extensions
 import pytest
 from django import forms
+from django.conf import settings as settings_of_django
 from django.core.checks import run_checks
-from django.db import connections
+from django.db import OperationalError, connection, connections, transaction
+from django.http import HttpResponse
+from django.urls import path
 
-from bulkops import Operation, checks, register, registry
+from bulkops import Operation, checks, register, registry, services
 from bulkops.conf import conf
+from bulkops.models import Job
+from bulkops.services.locking import lock_user
+from tests.clusters import environment
+from tests.elsewhere import elsewhere
 
 
 def found():
@@ -73,7 +83,7 @@ def test_a_queue_in_another_place_is_refused(settings, broker):
 
 
 def test_a_queue_that_runs_in_the_request_is_refused(settings):
-    settings.Q_CLUSTER = {"orm": "default", "sync": True}
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "sync": True}
     assert list(found()) == ["bulkops.E004"]
 
 
@@ -141,3 +151,178 @@ def test_a_permission_that_nothing_declares_is_warned_of(registered, name):
     Locked.name = "locked"
     registered(Locked)
     assert f"no model declares the permission “{name}”" in found()["bulkops.W003"]
+
+
+# -- transactions, and the way to the database
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"isolation_level": psycopg2.extensions.ISOLATION_LEVEL_REPEATABLE_READ},
+        {"isolation_level": psycopg2.extensions.ISOLATION_LEVEL_SERIALIZABLE},
+        {"options": "-c default_transaction_isolation=serializable"},
+        {"options": r"-c search_path=x -c default_transaction_isolation=repeatable\ read"},
+    ],
+)
+def test_a_stricter_isolation_is_refused(default_database, options):
+    default_database["OPTIONS"] = options
+    assert list(found()) == ["bulkops.E012"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"isolation_level": psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED}, {"options": "-c search_path=x"}],
+)
+def test_read_committed_is_what_it_should_be(default_database, options):
+    default_database["OPTIONS"] = options
+    assert found() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_a_stricter_isolation_a_submission_fails_that_would_only_have_waited(owner):
+    """What E012 says, of the first thing that a submission does."""
+    with transaction.atomic(), connection.cursor() as mine:
+        mine.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        with elsewhere() as other:
+            other.execute("UPDATE auth_user SET first_name = 'x' WHERE id = %s", [owner.pk])
+            other.connection.commit()
+        with pytest.raises(OperationalError, match="could not serialize access"):
+            lock_user(owner)
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        lock_user(owner)
+
+
+def test_transactions_that_never_end_are_refused(default_database):
+    default_database["AUTOCOMMIT"] = False
+    assert "AUTOCOMMIT" in found()["bulkops.E013"]
+
+
+def test_requests_in_a_transaction_are_warned_of(default_database):
+    default_database["ATOMIC_REQUESTS"] = True
+    said = found()
+    assert list(said) == ["bulkops.W005"]
+    assert "non_atomic_requests" in said["bulkops.W005"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_request_in_a_transaction_keeps_its_user_locked_and_its_job_unseen(
+    settings, default_database, monkeypatch, client, owner, atomic
+):
+    """What W005 says: here is a view that goes on for a while after it submitted."""
+    seen = {}
+
+    def view(request):
+        job = services.submit(user=request.user, operation="note", items=["a"])
+        with elsewhere() as other:
+            other.execute("SELECT id FROM auth_user WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED", [owner.pk])
+            seen["locked"] = other.fetchone() is None
+            other.execute("SELECT count(*) FROM django_q_ormq")
+            seen["messages"] = other.fetchone()[0]
+        return HttpResponse(job.pk)
+
+    default_database["ATOMIC_REQUESTS"] = atomic
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", atomic)
+    settings.ROOT_URLCONF = ModuleType("urls_of_a_view")
+    settings.ROOT_URLCONF.urlpatterns = [path("submit/", view)]
+    client.force_login(owner)
+    assert client.get("/submit/").status_code == 200
+    assert seen == ({"locked": True, "messages": 0} if atomic else {"locked": False, "messages": 1})
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("sign", [{"DISABLE_SERVER_SIDE_CURSORS": True}, {"PORT": "6432"}, {"PORT": 6432}])
+def test_a_pooler_is_warned_of(default_database, sign):
+    default_database.update(sign)
+    assert "Workers use LISTEN" in found()["bulkops.W006"]
+
+
+def test_a_second_alias_of_the_same_database_is_warned_of(monkeypatch):
+    here = connections["default"].settings_dict
+    monkeypatch.setitem(connections.settings, "again", {**here})
+    monkeypatch.setitem(connections.settings, "replica", {**here, "HOST": "replica.example.org"})
+    try:
+        said = found()
+    finally:
+        del connections["again"], connections["replica"]
+    assert list(said) == ["bulkops.W007"]
+    assert "The alias “again”" in said["bulkops.W007"]
+
+
+@pytest.mark.parametrize("name", ["User", "OrmQ"])
+def test_a_router_that_parts_users_or_the_queue_is_refused(monkeypatch, name):
+    monkeypatch.setattr(checks.router, "db_for_read", lambda model: "replica" if model.__name__ == name else "default")
+    assert f"sends {name} to “replica”" in found()["bulkops.E008"]
+
+
+# -- the project's own tasks
+
+
+@pytest.mark.parametrize("name", ["broker_class", "iron_mq", "sqs"])
+def test_a_second_broker_is_refused(settings, name):
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, name: "x"}
+    assert name in found()["bulkops.E011"]
+
+
+@pytest.mark.parametrize(
+    ("timing", "told"),
+    [({}, "is 60 s"), ({"retry": 300, "timeout": 300}, "is 300 s"), ({"retry": 300, "timeout": 600}, "is 300 s")],
+)
+def test_a_task_that_may_be_begun_twice_is_warned_of(settings, timing, told):
+    settings.Q_CLUSTER = {"orm": "default", "ack_failures": True, **timing}
+    said = found()
+    assert list(said) == ["bulkops.W008"]
+    assert told in said["bulkops.W008"]
+
+
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [({}, True), ({"max_attempts": 0}, True), ({"max_attempts": 3}, False), ({"ack_failures": True}, False)],
+)
+def test_a_task_that_fails_for_ever_is_warned_of(settings, given, warned):
+    settings.Q_CLUSTER = {"orm": "default", "retry": 3600, **given}
+    assert list(found()) == (["bulkops.W009"] if warned else [])
+
+
+def test_settings_of_django_q2_that_do_nothing_are_named(settings):
+    settings.Q_CLUSTER = {**settings.Q_CLUSTER, "bulk": 10, "poll": 1}
+    said = found()
+    assert list(said) == ["bulkops.I001"]
+    assert "bulk, poll" in said["bulkops.I001"]
+
+
+# -- operations that could not be registered
+
+
+WRONG = """
+from bulkops import Operation, register
+
+@register
+class Charge(Operation):
+    name = "charge"
+    transactional = False
+    in_doubt = "hold"
+    durability = "relaxed"
+
+    def process(self, item, params, context): ...
+"""
+
+
+def test_a_wrong_declaration_is_told_by_check_in_words(tmp_path):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "shop" / "operations.py").write_text(WRONG)
+    (tmp_path / "shop_settings.py").write_text("from tests.settings import *\nINSTALLED_APPS += ['shop']\n")
+    ran = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=settings_of_django.BASE_DIR,
+        env={**environment(), "PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "shop_settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert '(bulkops.E014) shop.operations.Charge: `in_doubt = "hold"` needs `durability = "strict"`.' in ran.stderr

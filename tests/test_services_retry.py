@@ -7,7 +7,9 @@ import threading
 import pytest
 from django.db import connections
 
-from bulkops import lineage, progress, services
+from bulkops import lineage, progress, registry, services
+from bulkops.engine import chunks, finishing, turns
+from bulkops.engine.statements import ItemStatements, Result, Try
 from bulkops.exceptions import ActiveJobExists, InvalidSubmission, NotAllowedNow, NotPermitted
 from bulkops.models import Event, Job, Manifest, Outcome
 from bulkops.services import locking
@@ -15,6 +17,7 @@ from bulkops.states import ACTIVE, ENDED, EventKind, JobState, OutcomeState
 from bulkops.verify import verify
 from tests.sample.models import Effect
 from tests.sample.operations import Holding
+from tests.worker import InProcessWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -193,6 +196,21 @@ def test_only_an_ended_job_is_retried(owner, worker, failing, state):
     else:
         with pytest.raises(NotAllowedNow, match="has not ended yet"):
             services.retry(job=job, actor=owner)
+
+
+def test_an_item_still_in_a_workers_hand_is_not_taken_from_a_failed_job(owner, worker):
+    other = InProcessWorker()
+    job = services.submit(user=owner, operation="note", items=["a", "b", "c", "d"], parallelism=2)
+    taken = [turns.take(job.pk, number, 0, one.holder) for number, one in enumerate((worker, other))]
+    claim = chunks.claim(taken[0], worker.holder)
+    finishing.fail(taken[1], "cannot go on", "error")
+    with pytest.raises(NotAllowedNow, match="still has an item"):
+        services.retry(job=job, actor=owner)
+    statements = ItemStatements()
+    statements.prepare()
+    statements.record(Try(claim=claim, position=0), Result(state=OutcomeState.SUCCEEDED))
+    finishing.end_slice(taken[0], claim, registry.get("note"), {})
+    assert items_of(worker.finish(services.retry(job=job, actor=owner))) == ["b", "c", "d"]
 
 
 def test_a_child_needs_its_owners_slot(owner, worker, failing):

@@ -31,6 +31,7 @@ class InProcessWorker:
             name=f"test-{InProcessWorker._numbers}", alive_until=from_now(alive_seconds), workers=1, queues=["default"]
         )
         self.stop = False
+        self.worked_on: UUID | None = None
         self.holder = Holder(self.cluster.pk, InProcessWorker._numbers, draining=lambda: self.stop)
         self._inbox = Inbox(queue_keys(["default"]), lambda: False)
 
@@ -40,6 +41,7 @@ class InProcessWorker:
         if task is None:
             return None
         job_id, number, seq = task["args"]
+        self.worked_on = UUID(job_id)
         done = runner.run_slice(UUID(job_id), number, seq, self.holder)
         withdraw([task["ack_id"]])
         return done

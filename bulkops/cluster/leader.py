@@ -18,6 +18,7 @@ from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
 from bulkops.cluster.schedules import Schedules
+from bulkops.cluster.strays import Strays
 from bulkops.cluster.watchdog import Watchdog
 from bulkops.cluster.workers import Workers
 from bulkops.conf import conf
@@ -49,6 +50,7 @@ class Leader:
         self._outage = Outage(logger, f"cluster={self.cluster.name}")
         self.workers = Workers(self.cluster, workers, queues)
         self._watchdog = Watchdog(self.workers, queues)
+        self._strays = Strays(self.workers)
         self._schedules = Schedules(self.cluster.name) if "default" in queues else None
         self._signals = 0
         self._next_round = self._next_forgetting = 0.0
@@ -104,7 +106,8 @@ class Leader:
             self._record_dead()
             ends_at = time.monotonic() + conf().cluster_renew_seconds
             rescue.rescue(ends_at, cluster=self.cluster, living=self.workers.living)
-            self._watchdog.look()
+            self._watchdog.look(stopping=self._signals > 0)
+            self._strays.look()
             self._forget_if_due()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:

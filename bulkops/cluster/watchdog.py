@@ -35,11 +35,14 @@ class Watchdog:
         self._looked_at = 0.0
         self._waits_since: float | None = None
 
-    def look(self) -> None:
-        """Kill workers that are stuck. Asks the database only where one could be; raises its errors."""
+    def look(self, *, stopping: bool = False) -> None:
+        """Kill workers that are stuck. Asks the database only where one could be; raises its errors.
+
+        A cluster that is stopping need not see anything wait: it would wait for the stuck one itself, for ever.
+        """
         overdue_after = MISSED_SIGNS * conf().listen_fallback_seconds
         silent = {number: seconds for number, seconds in self._workers.silent().items() if seconds > overdue_after}
-        if not silent or not dispatch.anything_waits(self._queues):
+        if not silent or not (stopping or dispatch.anything_waits(self._queues)):
             self._waits_since = None
             return
         now = time.monotonic()
@@ -52,7 +55,7 @@ class Watchdog:
             if seconds >= conf().wedged_after_seconds:
                 logger.error(
                     "cluster=%s worker=%s event=worker_wedged it took nothing and gave no sign of life for %.0f s"
-                    " while work waited, and is replaced",
+                    " while work or the cluster's end waited for it, and is killed",
                     self._workers.cluster.name,
                     number,
                     seconds,

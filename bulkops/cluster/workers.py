@@ -97,6 +97,11 @@ class Workers:
         """Each worker that has nothing in hand: for how many seconds it has given no sign of life."""
         return {number: self._slots.of(number).silent_seconds() for number in self._processes}
 
+    def in_hand(self) -> dict[int, Seen]:
+        """What each has in hand, of those that have anything."""
+        seen = {number: self._slots.of(number).read() for number in self._processes}
+        return {number: one for number, one in seen.items() if one is not None}
+
     def replace(self, number: int) -> None:
         """Kill one that is of no use any more; nothing it has in hand is to blame, and another is started."""
         self._excused.add(number)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 
-from bulkops import holds, manifests, transitions
+from bulkops import doubt, holds, manifests, transitions
 from bulkops.clock import ClockTimestamp
 from bulkops.engine.statements import Claim, Try
 from bulkops.exceptions import ItemsUnreadable
@@ -34,7 +34,7 @@ UPDATE bulkops_chunk c SET epoch = epoch + 1, holder_id = %(cluster)s, worker = 
 FROM free
 WHERE c.id = free.id
     AND EXISTS (SELECT 1 FROM bulkops_cluster WHERE id = %(cluster)s AND alive_until > clock_timestamp())
-RETURNING c.id, c.epoch, c.number, c.start, c.size, c.cursor, c.deferred
+RETURNING c.id, c.epoch, c.number, c.start, c.size, c.cursor, c.deferred, c.in_hand
 """
 
 
@@ -61,8 +61,20 @@ def claim(taken: Taken, holder: Holder, allowance: Allowance | None = None) -> C
             allowance.draw(job)
         if job.state == JobState.QUEUED:
             transitions.move(job, JobState.RUNNING)
+        *figures, in_hand = row
+        if in_hand is not None:
+            figures[-2:] = _set_aside(job, figures[0])
         names = ("chunk_id", "epoch", "number", "start", "size", "cursor", "deferred")
-        return Claim(**dict(zip(names, row, strict=True)))
+        return Claim(**dict(zip(names, figures, strict=True)))
+
+
+def _set_aside(job: Job, chunk_id: int) -> tuple[int, int]:
+    """Set aside what the last holder had begun; return the chunk's new cursor and number of deferred items.
+
+    Whoever took the chunk back has done so, but for leaders of the code before, beside us during a deploy.
+    """
+    doubt.set_aside(job, Chunk.objects.get(pk=chunk_id), "in-doubt", doubt.LOST)
+    return Chunk.objects.values_list("cursor", "deferred").get(pk=chunk_id)
 
 
 def items_of(taken: Taken, claim: Claim) -> Content:

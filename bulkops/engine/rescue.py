@@ -21,7 +21,7 @@ from bulkops.conf import conf
 from bulkops.engine import breaker, sessions
 from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
-from bulkops.states import ACTIVE, STOPPING, WORKABLE
+from bulkops.states import STOPPING, WORKABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,7 +132,7 @@ def _release(condition: Q) -> int:
             if job is None or not holds.take_back(job, condition):
                 continue
             breaker.look(job)
-            if not holds.settle_stop(job) and job.state in ACTIVE:
+            if not holds.settle_stop(job) and job.state in WORKABLE | STOPPING:
                 holds.send_turns(job)
             moved += 1
     return moved

@@ -8,25 +8,29 @@ from bulkops import events, failures, holds, storable, transitions
 from bulkops.conf import conf
 from bulkops.exceptions import NotAllowedNow
 from bulkops.services.locking import controlled
-from bulkops.states import ENDED, STOPPING, EventKind, JobState
+from bulkops.states import ENDED, STOPPING, WORKABLE, EventKind, JobState
 
 if TYPE_CHECKING:
     from bulkops.models import Job
 
 
-def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
+def cancel(*, job: Job, actor: Any, reason: str = "", force: bool = False) -> Job:
     """Stop a job for good; what was done stays done. A worker with an item in hand ends that item first.
 
     Settles at once where no worker holds anything. Asking again only settles, where the worker that was waited for has
-    died since. Raises NotAllowedNow for a job that has ended otherwise, and NotPermitted. `actor` None is the shell.
+    died since. `force`, for an item that hangs: takes what workers have in hand away from them, so that the job settles
+    at once; an item in hand stays unprocessed, or is in doubt where it must not be begun twice. Raises NotAllowedNow
+    for a job that has ended otherwise, and NotPermitted. `actor` None is the shell.
     """
+    why = storable.text(reason.strip(), conf().message_chars)
     with controlled(job, actor) as locked:
+        if locked.state in ENDED - {JobState.CANCELLED}:
+            raise NotAllowedNow("This job has ended already.", locked)
+        if force:
+            _force(locked, why, actor)
         if locked.state in {JobState.CANCELLING, JobState.CANCELLED}:
             holds.settle_stop(locked)
             return locked
-        if locked.state in ENDED:
-            raise NotAllowedNow("This job has ended already.", locked)
-        why = storable.text(reason.strip(), conf().message_chars)
         events.record(locked, EventKind.CANCEL_REQUESTED, actor=actor, detail=why)
         holds.ask_to_stop(locked)
         if holds.any_held(locked) or (locked.started_at is not None and holds.is_complete(locked)):
@@ -37,19 +41,28 @@ def cancel(*, job: Job, actor: Any, reason: str = "") -> Job:
         return locked
 
 
-def pause(*, job: Job, actor: Any, reason: str = "") -> Job:
+def _force(job: Job, why: str, actor: Any) -> None:
+    """Of a complete job nothing hangs in a worker's hand; its finish is left to run."""
+    if not holds.is_complete(job):
+        holds.force(job, why, actor=actor)
+
+
+def pause(*, job: Job, actor: Any, reason: str = "", force: bool = False) -> Job:
     """Let a job stand still until it is resumed; it keeps its slot. A worker ends the item in hand first.
 
-    Asking again only settles, as in `cancel`. Raises NotAllowedNow for a job that has ended, is being cancelled or has
-    only its finish left, and NotPermitted.
+    Asking again only settles, and `force` does what it does in `cancel`. Raises NotAllowedNow for a job that has ended,
+    is being cancelled or has only its finish left, and NotPermitted.
     """
+    why = storable.text(reason.strip(), conf().message_chars)
     with controlled(job, actor) as locked:
-        if locked.state in {JobState.PAUSING, JobState.PAUSED}:
+        asked_before = locked.state in {JobState.PAUSING, JobState.PAUSED}
+        if not asked_before and (locked.state not in WORKABLE or holds.is_complete(locked)):
+            raise NotAllowedNow("This job cannot be paused any more.", locked)
+        if force:
+            _force(locked, why, actor)
+        if asked_before:
             holds.settle_stop(locked)
             return locked
-        if locked.state in ENDED or locked.state == JobState.CANCELLING or holds.is_complete(locked):
-            raise NotAllowedNow("This job cannot be paused any more.", locked)
-        why = storable.text(reason.strip(), conf().message_chars)
         holds.pause(locked, why, actor=actor)
         return locked
 

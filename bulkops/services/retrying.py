@@ -21,7 +21,8 @@ def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
     A worker collects them. One transaction, which locks the owner and then the job.
 
     Raises InvalidSubmission for another word, NotPermitted, UnknownOperation, ActiveJobExists, SubmissionBusy, and
-    NotAllowedNow for a job that has not ended or of which nothing is left, naming the child that has taken it.
+    NotAllowedNow for a job that has not ended, of which a worker still has an item in hand, or of which nothing is
+    left, naming the child that has taken it.
     """
     if items and items not in lineage.KINDS:
         raise InvalidSubmission(f"Only {', '.join(lineage.KINDS[:-1])} or {lineage.KINDS[-1]} items can be retried.")
@@ -39,6 +40,9 @@ def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:
     with controlled(job, actor) as parent:
         if parent.state not in ENDED:
             raise NotAllowedNow("This job has not ended yet.", parent)
+        if holds.any_held(parent):
+            # One that failed while others worked on it: what they have in hand, they may still commit.
+            raise NotAllowedNow("A worker still has an item of this job in hand; try again in a moment.", parent)
         active = Job.objects.filter(slot=transitions.user_slot(owner)).first()
         if active is not None:
             raise ActiveJobExists(active)

@@ -1,4 +1,4 @@
-"""How a job looks: its figures and state turned into what the templates show. No queries but progress.py's.
+"""How a job looks: its figures and state as the templates show them. Its queries are progress.py's and holds.py's.
 
 A fragment says in its own address what it shows (`seen`), so that the server can answer “nothing new” and leave what
 has the keyboard's focus alone.
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bulkops import lineage, permissions, progress, registry
+from bulkops import holds, lineage, permissions, progress, registry
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.states import STOPPING, JobState
@@ -158,17 +158,24 @@ class Controls:
     """What can be retried: items by kind."""
     limitable: bool = False
     """Whether its speed limit can be changed."""
+    forcible: bool = False
+    """Whether a worker still has an item in hand, although the job is to stop."""
 
     @property
     def seen(self) -> str:
         flags = {"c": self.cancellable, "p": self.pausable, "r": self.resumable, "t": self.left}
-        flags[f"l{self.rate}"] = self.limitable
+        flags |= {f"l{self.rate}": self.limitable, "f": self.forcible}
         return "".join(letter for letter, given in flags.items() if given) or "none"
 
     @property
     def retries(self) -> list[tuple[str, str]]:
         """Each kind that can be retried, with the words of its button."""
         return [(kind, _RETRIES[kind].format(f"{n:,}", "" if n == 1 else "s")) for kind, n in self.left.items()]
+
+    @property
+    def verb(self) -> str:
+        """What was asked of the job, as its button says it."""
+        return "Cancel" if self.job.state == JobState.CANCELLING else "Pause"
 
     @property
     def rate(self) -> str:
@@ -206,6 +213,7 @@ def controls(job: Job, user: Any, figures: Progress | None = None) -> Controls:
         resumable=allowed["resumable"],
         left=now.left,
         limitable=job.is_active and job.state != JobState.CANCELLING,
+        forcible=job.state in STOPPING and holds.any_held(job) and not holds.is_complete(job),
     )
 
 

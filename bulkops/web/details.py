@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 EVENTS_SHOWN = 100
+ABOUT_AN_ITEM = frozenset({EventKind.DECIDED, EventKind.SET_ASIDE, EventKind.HOOK_FAILED})
 CARD_CHARS = 300
 """What the card shows of a job's error."""
 
@@ -102,5 +103,6 @@ def _line(event: Event) -> Line:
         # Its detail counts what people never see; that it happened is what they need.
         return Line(event.at, EventKind.RESCUED.label.capitalize(), who, "", "waiting")
     if event.kind == EventKind.LATE_RESULT:
-        return Line(event.at, "A result arrived late", who, event.detail, "waiting")
-    return Line(event.at, EventKind(event.kind).label.capitalize(), who, event.detail, "quiet")
+        return Line(event.at, "A result arrived late", who, items.for_people(event.detail), "waiting")
+    why = items.for_people(event.detail) if event.kind in ABOUT_AN_ITEM else event.detail
+    return Line(event.at, EventKind(event.kind).label.capitalize(), who, why, "quiet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,14 @@ TONES = {
 }
 
 
+_POSITION = re.compile(r"^Item (\d+)\b")
+
+
+def for_people(text: str) -> str:
+    """Words that begin with an item's position, as the engine writes them, with the number that the page gives it."""
+    return _POSITION.sub(lambda found: f"Item {int(found[1]) + 1:,}", text)
+
+
 @dataclass(frozen=True)
 class Item:
     """An item with what became of it."""
@@ -48,7 +57,8 @@ class Item:
     def code(self) -> str:
         """The error's code, where the words do not begin with it and the state does not say it."""
         code = self.outcome.error_code
-        return "" if self.outcome.message.startswith(code) or code == self.outcome.state else code
+        told = self.outcome.message.startswith(code) or code.replace("-", "_") == self.outcome.state
+        return "" if told else code
 
     @property
     def undecided(self) -> bool:

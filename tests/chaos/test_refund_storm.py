@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-REPEATING, HOLDING = "refund-orders", "refund-orders-held"
+REPEATING, HOLDING = "refund-orders-stormed", "refund-orders-held"
 JOB_ITEMS = 100
 ENDS = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS})
 CONDUCT = {"latency_ms": 30, "busy": 0.05, "down": 0.05, "refused": 0.03, "cut": 0.05}

@@ -39,11 +39,11 @@ def workers(transactional_db, settings, monkeypatch):
         workers.look(replace=False)
 
 
-def watch(watchdog: Watchdog, workers: Workers, seconds: float) -> bool:
+def watch(watchdog: Watchdog, workers: Workers, seconds: float, *, stopping: bool = False) -> bool:
     """Round after round; say whether the worker was killed."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
-        watchdog.look()
+        watchdog.look(stopping=stopping)
         time.sleep(PATIENCE / 20)
         if workers.look(replace=False):
             return True
@@ -61,6 +61,10 @@ def test_a_silent_worker_is_killed_while_something_waits_and_blamed_for_nothing(
 
 def test_as_long_as_nothing_waits_nobody_minds(workers):
     assert not watch(Watchdog(workers, ["default"]), workers, 3 * PATIENCE)
+
+
+def test_a_cluster_that_stops_waits_for_no_stuck_worker(workers):
+    assert watch(Watchdog(workers, ["default"]), workers, 10, stopping=True)
 
 
 def test_what_waits_for_another_queue_is_not_its_business(workers):

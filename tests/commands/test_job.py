@@ -7,7 +7,8 @@ import json
 import pytest
 
 from bulkops import services
-from bulkops.models import Job
+from bulkops.clock import from_now
+from bulkops.models import Cluster, Job
 from bulkops.states import JobState
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +157,8 @@ def test_decide_settles_an_item_in_doubt(run, doubtful):
         (["decide", "--position", 1], "decide needs"),
         (["cancel", "--items", "failed"], "--items is for retry"),
         (["retry", "--position", 1], "are for decide"),
+        (["retry", "--force"], "--force is for cancel and pause"),
+        (["resume", "--force"], "--force is for cancel and pause"),
         (["retry", "--items", "succeeded"], "invalid choice"),
         (["decide", "--position", 1, "--decision", "maybe"], "invalid choice"),
     ],
@@ -178,3 +181,12 @@ def test_the_speed_of_an_ended_job_is_exit_1(run, job):
     run("job", job.pk, "cancel")
     ran = run("job", job.pk, "rate", "--per-second", "5")
     assert (ran.code, ran.complaint) == (1, "job: This job has ended already.")
+
+
+@pytest.mark.parametrize(("control", "said"), [("cancel", "Cancelled"), ("pause", "Paused")])
+def test_force_does_not_wait_for_the_worker(run, job, control, said):
+    holder = Cluster.objects.create(name="c", alive_until=from_now(60), workers=1, queues=["default"])
+    job.chunks.update(holder=holder, worker=1)
+    assert "the item in hand is finished first" in run("job", job.pk, control).out
+    assert run("job", job.pk, control, "--force", "--reason", "it hangs").out == f"{said}\n"
+    assert job.events.filter(kind="forced", actor=None, detail="it hangs").exists()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ
 
 from bulkops import failures, progress, services
 from bulkops.engine import casualties, chunks, rescue, turns
 from bulkops.engine.hand import Doing, InHand
-from bulkops.models import Event, Job, Outcome
+from bulkops.engine.statements import ItemStatements, Try
+from bulkops.models import Event, Job, Outcome, Turn
 from bulkops.states import EventKind, JobState
 from bulkops.verify import verify
 from tests.clusters import wait_for
 from tests.sample.models import Effect
-from tests.sample.operations import Failing
+from tests.sample.operations import Failing, Holding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,6 +113,22 @@ def test_failures_that_the_leader_records_count_too(owner, worker, monkeypatch):
     assert rescue.release_gone(worker.cluster, living=[]) == 1
     job.refresh_from_db()
     assert (job.state, failed(job)) == (JobState.PAUSED, 1)
+
+
+def test_a_job_that_pauses_as_it_is_rescued_gets_no_turn_and_goes_on_at_once_when_resumed(owner, worker, monkeypatch):
+    monkeypatch.setattr(Holding, "max_failures", 1)
+    job = services.submit(user=owner, operation="holding", items=["a", "b"])
+    claim = chunks.claim(turns.take(job.pk, 0, 0, worker.holder), worker.holder)
+    statements = ItemStatements()
+    statements.prepare()
+    statements.begin(Try(claim=claim, position=0))
+    assert rescue.release_gone(worker.cluster, living=[]) == 1
+    job.refresh_from_db()
+    assert (job.state, failed(job)) == (JobState.PAUSED, 1)
+    assert not OrmQ.objects.exists()
+    assert Turn.objects.get().due is None
+    services.resume(job=job, actor=owner)
+    assert worker.step() == "worked"
 
 
 def test_figures_of_a_job_without_chunks_are_nought(owner):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from bulkops import holds, services, transitions
 from bulkops.engine import casualties, chunks, turns
@@ -247,6 +247,61 @@ def test_taking_back_waits_for_a_commit_under_way_and_sets_nothing_aside(owner, 
         thread.join(5)
     assert outcomes(job) == [(0, "succeeded", 1)]
     assert Chunk.objects.get().holder_id is None
+
+
+def test_no_item_begins_between_the_look_at_what_is_in_hand_and_the_fence(owner, worker):
+    job = submit(owner, "a", "b")
+    one = Try(claim=chunks.claim(turns.take(job.pk, 0, 0, worker.holder), worker.holder), position=0)
+    came = []
+
+    def begin_now() -> None:
+        statements = ItemStatements()
+        statements.prepare()
+        try:
+            statements.begin(one)
+            came.append("begun")
+        except FenceLost:
+            came.append("too late")
+        connections.close_all()
+
+    thread = threading.Thread(target=begin_now)
+
+    def interfere(execute, sql, *arguments):
+        if sql.startswith('UPDATE "bulkops_chunk" SET "epoch"'):
+            thread.start()
+            thread.join(0.3)  # as far as it gets
+            came.append("fence")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(interfere), transaction.atomic():
+        holds.force(transitions.lock_job(job.pk), "it hangs", actor=owner)
+    thread.join(5)
+    assert came == ["fence", "too late"]
+
+
+@pytest.mark.parametrize("items", [("a", "b"), ("a",)])
+def test_what_a_leader_of_the_code_before_took_back_is_set_aside_by_the_next_holder(owner, worker, other, items):
+    job = submit(owner, *items)
+    begin(job, worker)
+    Turn.objects.update(holder=None, worker=None, seq=5, message_id=None, due=None)
+    Chunk.objects.update(holder=None, worker=None, epoch=5)
+    other.rescue()
+    other.finish(job)
+    assert outcomes(job)[0] == (0, "in_doubt", 1)
+    assert (job.state, effects()) == (JobState.COMPLETED_WITH_ERRORS, list(items[1:]))
+    assert verify(job.pk).agrees
+
+
+def test_a_note_that_a_worker_of_the_code_before_left_standing_stops_no_rescue(owner, worker, other):
+    job = submit(owner, "a", "b")
+    one = begin(job, worker)
+    ItemStatements().record(one, Result(state=OutcomeState.SUCCEEDED))
+    Chunk.objects.update(in_hand=0, in_hand_attempt=1)
+    worker.die()
+    other.rescue()
+    other.finish(job)
+    assert outcomes(job) == [(0, "succeeded", 1), (1, "succeeded", 1)]
+    assert verify(job.pk).agrees
 
 
 def test_other_operations_pay_no_commit_for_it(owner, worker, monkeypatch):

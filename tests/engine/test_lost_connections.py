@@ -10,7 +10,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from bulkops import Operation, register, registry, services
-from bulkops.engine import entry
+from bulkops.cluster.slots import Slots
+from bulkops.engine import entry, hand
 from bulkops.engine.faults import Fault, classify
 from bulkops.engine.items import DatabaseAway
 from bulkops.engine.statements import ItemStatements
@@ -129,6 +130,19 @@ def test_what_was_done_outside_is_recorded_on_another_connection(owner, worker, 
     assert outcomes(job) == [("succeeded", "")] * 3
     assert sorted(Effect.objects.values_list("item", flat=True)) == ["a", "b", "c"]
     assert verify(job.pk).agrees
+
+
+def test_waiting_to_record_is_not_taken_for_an_item_that_overstays(owner, worker, breaking, monkeypatch):
+    """The limit is the author's code's: killed for it, an item that was done would have failed."""
+    slot = Slots(1).take(1)
+    monkeypatch.setattr(hand, "_note", slot)
+    seen = []
+    monkeypatch.setattr("bulkops.engine.items.time.sleep", lambda _: seen.append(slot.read()))
+    breaking(lambda: seen.append(slot.read()) or cut_the_line(), is_transactional=False)
+    worker.finish(services.submit(user=owner, operation="breaking", items=["a", "b", "c"]))
+    in_process, while_away = seen
+    assert in_process.in_hand.position == 1
+    assert while_away is None
 
 
 @pytest.mark.parametrize("how", [cut_the_line, end_the_session])

@@ -57,9 +57,10 @@ class Walk:
     def control(self) -> None:
         job = self.job()
         verb = self.random.choice([services.pause, services.resume, services.resume, services.cancel])
+        forced = {"force": True} if verb != services.resume and self.random.random() < 0.3 else {}
         if job is not None:
             try:
-                verb(job=job, actor=None)
+                verb(job=job, actor=None, **forced)
             except NotAllowedNow:
                 return
 

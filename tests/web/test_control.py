@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from bulkops import services
-from bulkops.models import Chunk, Job, Outcome
+from bulkops.models import Chunk, Cluster, Job, Outcome
 from bulkops.states import JobState
 from bulkops.web import cards
 from tests.web.conftest import logged_in
@@ -78,7 +78,16 @@ def test_csrf_is_enforced(owner: Any, job: Job, verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_looking_changes_nothing(as_owner: Client, job: Job, verb: str) -> None:
-    assert as_owner.get(f"{job.get_absolute_url()}{verb}/").status_code == 405
+    response = as_owner.get(f"{job.get_absolute_url()}{verb}/")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+    page = response.content.decode()
+    assert "Nothing was done" in page
+    assert f'href="{job.get_absolute_url()}"' in page
+
+
+def test_a_refusal_reloads_as_the_job_not_as_the_button(as_owner: Client, job: Job) -> None:
+    page = press(as_owner, job, "rate", rate_per_second="fast").content.decode()
+    assert f'<meta http-equiv="refresh" content="2;url={job.get_absolute_url()}">' in page
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -123,11 +132,21 @@ def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, end
     assert ended.get_absolute_url() in as_owner.get(child.get_absolute_url()).content.decode()
 
 
-def test_retrying_beside_an_active_job_names_it(as_owner: Client, ended: Job) -> None:
+def test_retrying_beside_an_active_job_leads_there(as_owner: Client, ended: Job) -> None:
     press(as_owner, ended, "retry", items="failed")
     response = press(as_owner, ended, "retry", items="in_doubt")
     assert response.status_code == 409
-    assert str(Job.objects.get(parent=ended).pk) in response.content.decode()
+    page = response.content.decode()
+    assert "your job “<a" in page
+    assert "is still active" in page
+    assert Job.objects.get(parent=ended).get_absolute_url() in page
+
+
+def test_the_second_press_of_a_retry_leads_to_the_job_that_the_first_one_made(as_owner: Client, ended: Job) -> None:
+    first = press(as_owner, ended, "retry", items="failed")
+    second = press(as_owner, ended, "retry", items="failed")
+    assert (second.status_code, second["Location"]) == (302, first["Location"])
+    assert Job.objects.filter(parent=ended).count() == 1
 
 
 def test_retrying_what_is_taken_names_who_took_it(as_owner: Client, ended: Job) -> None:
@@ -148,11 +167,26 @@ def test_a_forged_kind_is_refused_in_words(as_owner: Client, ended: Job, data: d
 
 def test_an_item_in_doubt_is_decided_where_it_is_shown(as_owner: Client, ended: Job) -> None:
     response = press(as_owner, ended, "items/3/decide", decision="done")
-    assert response["Location"] == ended.get_absolute_url()
+    assert response["Location"] == f"{ended.get_absolute_url()}#details-{ended.pk}"
     assert Outcome.objects.get(job=ended, position=3).state == "succeeded"
-    again = press(as_owner, ended, "items/3/decide", decision="done")
-    assert again.status_code == 409
-    assert "Item 3 is not in doubt" in again.content.decode()
+    told = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "Item 4: done" in told
+
+
+def test_the_second_press_of_a_decision_changes_nothing_and_another_one_is_refused(
+    as_owner: Client, ended: Job
+) -> None:
+    first = press(as_owner, ended, "items/3/decide", decision="done")
+    second = press(as_owner, ended, "items/3/decide", decision="done")
+    assert (second.status_code, second["Location"]) == (302, first["Location"])
+    assert ended.events.filter(kind="decided").count() == 1
+    other = press(as_owner, ended, "items/3/decide", decision="failed")
+    assert other.status_code == 409
+    assert "Item 4 is not in doubt" in other.content.decode()
+    assert press(as_owner, ended, f"items/{10**20}/decide", decision="done").status_code == 409
+    never = press(as_owner, ended, "items/0/decide", decision="done")
+    assert never.status_code == 409
+    assert "Item 1 is not in doubt" in never.content.decode()
 
 
 def test_deciding_in_the_list_goes_on_in_the_list(as_owner: Client, ended: Job) -> None:
@@ -203,3 +237,20 @@ def test_a_speed_that_somebody_else_changed_is_shown_without_a_reload(as_owner: 
     assert as_owner.get(address, {"seen": seen}).status_code == 204
     services.set_rate(job=job, rate=7, actor=None)
     assert 'value="7"' in as_owner.get(address, {"seen": seen}).content.decode()
+
+
+@pytest.mark.parametrize(("verb", "state"), [("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)])
+def test_force_is_offered_only_while_a_worker_keeps_a_stopping_job_waiting(
+    as_owner: Client, put: Callable[..., Job], alive: Cluster, verb: str, state: JobState
+) -> None:
+    job = put(JobState.RUNNING, succeeded=1)
+    Chunk.objects.filter(job=job).update(holder=alive, worker=1)
+    assert "by force" not in as_owner.get(job.get_absolute_url()).content.decode()
+    press(as_owner, job, verb)
+    page = as_owner.get(job.get_absolute_url()).content.decode()
+    assert f"{verb.capitalize()} by force" in page
+    assert press(as_owner, job, verb, force="1", reason="it hangs").status_code == 302
+    job.refresh_from_db()
+    assert job.state == state
+    assert "by force" not in as_owner.get(job.get_absolute_url()).content.decode()
+    assert job.events.filter(kind="forced", actor=job.owner, detail="it hangs").exists()

@@ -49,6 +49,9 @@ class Command(TerminalCommand):
         )
         parser.add_argument("--position", type=int, metavar="N", help="decide: of an item in doubt, from 0")
         parser.add_argument("--decision", choices=list(deciding.DECISIONS), help="decide: what became of it")
+        parser.add_argument(
+            "--force", action="store_true", help="cancel, pause: take an item that hangs away from its worker"
+        )
         parser.add_argument("--per-second", metavar="N", help="rate: items begun a second at most, or none")
         parser.add_argument("--json", action="store_true", help="print the status resource")
 
@@ -71,7 +74,8 @@ class Command(TerminalCommand):
         elif control == RATE:
             job = services.set_rate(job=job, rate=read_rate(options["per_second"]), actor=None)
         elif control is not None:
-            job = CONTROLS[control](job=job, actor=None, reason=options["reason"] or "")
+            forced = {"force": True} if options["force"] else {}
+            job = CONTROLS[control](job=job, actor=None, reason=options["reason"] or "", **forced)
         figures = progress.of(job)
         if options["json"]:
             resource = status.resource(job, figures)
@@ -97,6 +101,8 @@ def _check_options(control: str | None, options: dict[str, Any]) -> None:
     """Each option with the control it belongs to; one that does nothing would be believed to have done something."""
     if control in {None, RATE} and options["reason"] is not None:
         raise WrongUse("--reason is for cancel, pause, resume, retry and decide")
+    if options["force"] and control not in {"cancel", "pause"}:
+        raise WrongUse("--force is for cancel and pause")
     if control != "retry" and options["items"] is not None:
         raise WrongUse("--items is for retry")
     given = options["position"] is not None, options["decision"] is not None

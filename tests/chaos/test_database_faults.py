@@ -141,9 +141,7 @@ def assert_nothing_lost_or_doubled(job: Job, watcher: Watcher) -> None:
 
     wait_for(lambda: patiently(ended), 30, "the job's end")
     for what in ("job", "fragment"):
-        wait_for(
-            lambda what=what: "Completed" in watcher.of(what)[-1].text, BACK_SECONDS, f"the {what} to show the end"
-        )
+        wait_for(lambda what=what: "Completed" in watcher.of(what)[-1].text, BACK_SECONDS, f"the end on the {what}")
     watcher.stop()
     assert job.state == JobState.COMPLETED, job.error
     assert Account.objects.filter(balance=1).count() == ITEMS == Account.objects.count()

@@ -72,7 +72,7 @@ def _is_open(job: Job, chunk: Chunk) -> bool:
     """Whether the try that the chunk has in hand has no outcome yet."""
     if chunk.in_hand_attempt == 1:
         return chunk.in_hand == chunk.start + chunk.cursor
-    deferred = Outcome.objects.filter(job_id=job.pk, position=chunk.in_hand, state=OutcomeState.DEFERRED)
+    deferred = Outcome.objects.filter(job_id=job.pk, position=chunk.in_hand or 0, state=OutcomeState.DEFERRED)
     return deferred.filter(attempt=(chunk.in_hand_attempt or 0) - 1).exists()
 
 

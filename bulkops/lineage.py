@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FAILED, UNPROCESSED, IN_DOUBT = "failed", "unprocessed", "in_doubt"
 KINDS = (FAILED, UNPROCESSED, IN_DOUBT)
 _ALL = 2**31 - 1
+_TAKES = Q(total__isnull=False) | Q(slot__isnull=False)
+"""Has taken items, or is collecting them."""
 
 
 def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
@@ -31,7 +33,7 @@ def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
     A child that is still collecting counts as having taken all: how many will be known in a moment. One that ended
     before it had collected them has taken none.
     """
-    rows = Job.objects.filter(Q(total__isnull=False) | Q(slot__isnull=False), parent__in=list(jobs)).order_by()
+    rows = Job.objects.filter(_TAKES, parent__in=list(jobs)).order_by()
     counts: dict[Any, dict[str, int]] = {}
     for row in rows.values("parent", "retry_items").annotate(items=Sum(Coalesce("total", _ALL))):
         counts.setdefault(row["parent"], {})[row["retry_items"]] = row["items"]
@@ -39,8 +41,8 @@ def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
 
 
 def newest_child(job: Job, kind: str) -> Job | None:
-    """The last job that took items of that kind."""
-    return job.children.filter(retry_items=kind, total__isnull=False).order_by("-created_at").first()
+    """The last job that took items of that kind, or is about to."""
+    return job.children.filter(_TAKES, retry_items=kind).order_by("-created_at").first()
 
 
 def items_to_take(child: Job) -> Iterator[tuple[int, Any]]:
@@ -66,8 +68,13 @@ def items_to_take(child: Job) -> Iterator[tuple[int, Any]]:
 
 
 def is_taken(job: Job, position: int) -> bool:
-    """Whether a child has taken the item at that position."""
-    children = list(job.children.filter(total__isnull=False))
+    """Whether a child has taken the item at that position, which is in doubt; one that is collecting has taken all.
+
+    The caller holds the job's lock, so that no child is made meanwhile.
+    """
+    children = list(job.children.filter(_TAKES, retry_items=IN_DOUBT))
+    if any(child.total is None for child in children):
+        return True
     chunk = Chunk.objects.filter(job=job, start__lte=position).order_by("-start").first()
     if not children or chunk is None:
         return False

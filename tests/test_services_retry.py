@@ -318,6 +318,18 @@ def test_a_person_decides_an_item_in_doubt(owner, worker, failing, decision, sta
     assert verify(job.pk).agrees
 
 
+def test_no_item_is_decided_that_a_child_is_about_to_take(owner, worker, failing):
+    job = worker.finish(submit(owner))
+    lie_in_doubt(job, 2, 5)
+    child = services.retry(job=job, actor=owner, items="in_doubt")
+    taking = lineage.items_to_take(child)
+    assert next(taking) == (2, "i2")
+    with pytest.raises(NotAllowedNow, match=str(child.pk)):
+        services.decide(job=job, position=2, decision="done", actor=owner)
+    services.cancel(job=child, actor=owner)
+    assert services.decide(job=job, position=2, decision="done", actor=owner).state == OutcomeState.SUCCEEDED
+
+
 def test_the_last_doubt_decided_as_done_completes_the_job(owner, worker, failing):
     job = worker.finish(submit(owner))
     ended_at = job.finished_at

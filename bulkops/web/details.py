@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bulkops import permissions
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
 from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
@@ -46,14 +45,14 @@ class Details:
 
     @classmethod
     def of(cls, job: Job, user: Any) -> Details:
-        """Two queries, and those for the user's rights in a job of somebody else's."""
+        """Three queries, and those for the user's rights in a job of somebody else's."""
         notable = Outcome.objects.filter(job_id=job.pk, state__in=items.NOTABLE).order_by("position")
         events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")
         return cls(
             job,
             list(notable[: items.PAGE + 1]),
             list(events[:EVENTS_SHOWN]),
-            decidable=permissions.may_control(user, job),
+            decidable=items.are_decidable(user, job),
         )
 
     @property
@@ -71,6 +70,15 @@ class Details:
     def failed(self) -> list[items.Item]:
         """The first items that failed or are in doubt."""
         return items.with_values(self.job, self.notable[: items.PAGE])
+
+    @property
+    def doubtful(self) -> bool:
+        return any(outcome.state == OutcomeState.IN_DOUBT for outcome in self.notable)
+
+    @property
+    def worst(self) -> str:
+        """The state whose whole list is worth a link: doubts alone are not hidden behind failures that are none."""
+        return str(min((outcome.state for outcome in self.notable), default="", key=items.NOTABLE.index))
 
     @property
     def more_failed(self) -> bool:

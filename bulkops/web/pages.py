@@ -128,6 +128,6 @@ def job_items(request: HttpRequest, pk: UUID) -> HttpResponse:
         "wanted": wanted,
         "states": OutcomeState.choices,
         "after": after,
-        "decidable": permissions.may_control(request.user, shown),
+        "decidable": items.are_decidable(request.user, shown),
     }
     return render(request, "bulkops/items.html", context)

@@ -121,7 +121,9 @@ def ended(put: Callable[..., Job]) -> Job:
 def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, ended: Job) -> None:
     page = as_owner.get(ended.get_absolute_url()).content.decode()
     assert "Retry 1 failed item<" in page
-    assert "Try 1 item in doubt again<" in page
+    assert "Try 1 item in doubt again …<" in page
+    assert "is done twice" in page
+    assert f"Key <code>{ended.pk}:3</code>" in page
     assert "It was not done" in page
     response = press(as_owner, ended, "retry", items="failed")
     child = Job.objects.get(parent=ended)
@@ -200,6 +202,16 @@ def test_deciding_in_the_list_goes_on_in_the_list(as_owner: Client, ended: Job) 
 def test_another_decision_is_refused(as_owner: Client, ended: Job, decision: str) -> None:
     assert press(as_owner, ended, "items/3/decide", decision=decision).status_code == 422
     assert Outcome.objects.get(job=ended, position=3).state == "in_doubt"
+
+
+def test_a_doubt_that_another_job_has_taken_is_decided_there(as_owner: Client, ended: Job) -> None:
+    press(as_owner, ended, "retry", items="in_doubt")
+    child = Job.objects.get(parent=ended)
+    Job.objects.filter(pk=child.pk).update(state=JobState.COMPLETED, slot=None, total=1)
+    page = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "It was not done" not in page
+    assert child.get_absolute_url() in page
+    assert "It was not done" not in as_owner.get(f"{ended.get_absolute_url()}items/?state=in_doubt").content.decode()
 
 
 def test_who_may_only_watch_neither_retries_nor_decides(as_colleague: Client, as_stranger: Client, ended: Job) -> None:

@@ -70,11 +70,10 @@ def set_aside(job: Job, chunk: Chunk, code: str, words: str) -> None:
 
 def _is_open(job: Job, chunk: Chunk) -> bool:
     """Whether the try that the chunk has in hand has no outcome yet."""
-    position, attempt = chunk.in_hand or 0, chunk.in_hand_attempt or 1
-    if attempt == 1:
-        return position == chunk.start + chunk.cursor
-    before = Outcome.objects.filter(job_id=job.pk, position=position, state=OutcomeState.DEFERRED, attempt=attempt - 1)
-    return before.exists()
+    if chunk.in_hand_attempt == 1:
+        return chunk.in_hand == chunk.start + chunk.cursor
+    deferred = Outcome.objects.filter(job_id=job.pk, position=chunk.in_hand or 0, state=OutcomeState.DEFERRED)
+    return deferred.filter(attempt=(chunk.in_hand_attempt or 0) - 1).exists()
 
 
 def find(job_id: UUID, position: int) -> Outcome | None:

@@ -101,10 +101,11 @@ def send_turns(job: Job, *, first: bool = False) -> None:
         dispatch.send(job, turn, first=first)
 
 
-def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0) -> None:
+def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0, wanted: int = 0) -> None:
     """Queue a turn that is free for when there is work and the job's speed limit lets it begin.
 
     With a limit, each waiting turn has a place of its own, one grant of permits after the other: none wakes in vain.
+    `wanted`: how many permits it will draw; 0 where that is not known.
     """
     now = database_now()
     delay = (due - now).total_seconds()
@@ -112,7 +113,7 @@ def send_when_due(job: Job, turn: Turn, due: datetime, *, at_least: float = 0.0)
     if job.rate_per_second is not None:
         others = Turn.objects.filter(job=job, holder__isnull=True, message_id__isnull=False, due__isnull=False)
         dues = others.exclude(pk=turn.pk).order_by("due").values_list("due", flat=True)
-        wait = (permits.free_place(job, now, [at for at in dues if at]) - now).total_seconds()
+        wait = (permits.free_place(job, now, [at for at in dues if at], wanted) - now).total_seconds()
     delay = max(delay, wait or at_least)
     # Where no item was begun, as after preparing, it goes ahead like a new job's; its head start would end a wait.
     dispatch.send(job, turn, delay_seconds=delay, first=job.started_at is None and delay <= at_least)

@@ -40,6 +40,11 @@ def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
     return counts
 
 
+def is_doubt_open(job: Job) -> bool:
+    """Whether the job's items in doubt wait for a person here; those that a child has taken are that one's matter."""
+    return not taken_counts([job.pk]).get(job.pk, {}).get(IN_DOUBT)
+
+
 def newest_child(job: Job, kind: str) -> Job | None:
     """The last job that took items of that kind, or is about to."""
     return job.children.filter(_TAKES, retry_items=kind).order_by("-created_at").first()
@@ -65,6 +70,17 @@ def items_to_take(child: Job) -> Iterator[tuple[int, Any]]:
             root = content.root(position - chunk.start, chunk.start)
             if root not in taken:
                 yield root, content.items[position - chunk.start]
+
+
+def key_of(job: Job, root: int) -> str:
+    """What other systems know an item by: the same over attempts, crashes and retries."""
+    return f"{job.root_id or job.pk}:{root}"
+
+
+def key_at(job: Job, position: int) -> str:
+    """The key of the item at that position; reads its manifest."""
+    chunk = Chunk.objects.filter(job=job, start__lte=position).order_by("-start").first()
+    return "" if chunk is None else key_of(job, _content(job, chunk.number).root(position - chunk.start, chunk.start))
 
 
 def is_taken(job: Job, position: int) -> bool:

@@ -1,10 +1,10 @@
 """A job's speed limit: permits to begin items, granted to a slice at a time, so that no item waits for a lock.
 
 The job's row says when the next grant may be made (`rate_from`, by the database's clock); a grant of n permits moves it
-on by n / rate. A grant counts until every other turn had its own, then what is left of it lapses; one that is taken
-late, by less than the time to the next, does not put the next one off. So in any second at most
-rate * (1 + `rate_quantum_seconds`) items begin, or a few single ones where the limit is low. Everything here runs in a
-transaction whose caller has locked the job.
+on by n / rate. A grant lapses after a while, and one that is made late by some moments does not put the next one off.
+Size, life and lateness together are `rate_quantum_seconds`: so in any second at most rate * (1 + that) items begin,
+whoever stalls with permits in hand, or two more than the rate where that is more. Everything here runs in a transaction
+whose caller has locked the job.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+SIZE, LIFE, LATENESS = 0.4, 0.4, 0.2
+"""Parts of the quantum."""
+SAFELY = 0.8
+"""Of its life, what a grant is to be used up in; items are not all as fast."""
 _UNITS = ((1, "a second"), (60, "a minute"), (3600, "an hour"))
 
 
@@ -33,24 +37,19 @@ def in_words(rate: float | None) -> str:
     return f"at most {figure} item{'' if figure == '1' else 's'} {unit}"
 
 
-def of_a_grant(rate: float, parallelism: int) -> int:
-    """How many permits a slice gets at once.
+def life_seconds() -> float:
+    """How long a grant counts; its items begin within this time or not on its account."""
+    return LIFE * conf().rate_quantum_seconds
 
-    At the worst each worker begins a whole grant, and one more that was taken late, within the same moment: together
-    they are what may begin in a quantum of time.
+
+def of_a_grant(rate: float, pace: float = 0.0) -> int:
+    """How many permits a slice gets at once: for a part of the quantum, but no more than it can use up.
+
+    `pace`: seconds that its worker needs for an item; 0 where that is not known.
     """
-    return max(1, math.floor(rate * conf().rate_quantum_seconds / (parallelism + 1)))
-
-
-def spacing_seconds(job: Job) -> float:
-    """Seconds from one grant to the next, whichever worker gets it; 0 where the job is not limited."""
-    rate = job.rate_per_second
-    return of_a_grant(rate, job.parallelism) / rate if rate else 0.0
-
-
-def lapse_seconds(job: Job) -> float:
-    """How long a grant counts: until each of the job's turns could have had one."""
-    return spacing_seconds(job) * job.parallelism
+    wanted = rate * SIZE * conf().rate_quantum_seconds
+    usable = SAFELY * life_seconds() / pace if pace else wanted
+    return max(1, math.floor(min(wanted, usable)))
 
 
 def free_at(job: Job, now: datetime) -> datetime:
@@ -58,24 +57,27 @@ def free_at(job: Job, now: datetime) -> datetime:
     return now if job.rate_per_second is None or job.rate_from is None else max(job.rate_from, now)
 
 
-def free_place(job: Job, now: datetime, taken: list[datetime]) -> datetime:
-    """When a turn may try for a grant: as soon as one is free that none of the job's other turns waits for.
+def free_place(job: Job, now: datetime, taken: list[datetime], wanted: int = 0) -> datetime:
+    """When a turn may try for a grant of so many: as soon as one is free that none of the other turns waits for.
 
     `taken`: the times of those, in order.
     """
     place = free_at(job, now)
-    spacing = timedelta(seconds=spacing_seconds(job))
+    if job.rate_per_second is None:
+        return place
+    spacing = timedelta(seconds=(wanted or of_a_grant(job.rate_per_second)) / job.rate_per_second)
     for other in taken:
-        if spacing and other < place + spacing / 2:
+        if other < place + spacing / 2:
             place = max(place, other) + spacing
     return place
 
 
-def grant(job: Job, now: datetime) -> int:
-    """Take permits of a limited job for one slice; the caller has seen that they are free now."""
-    spacing = timedelta(seconds=spacing_seconds(job))
-    _write(job, job.rate_per_second, max(job.rate_from or now, now - spacing) + spacing)
-    return of_a_grant(job.rate_per_second, job.parallelism) if job.rate_per_second else 0
+def grant(job: Job, now: datetime, wanted: int) -> None:
+    """Take so many permits of a limited job for one slice; the caller has seen that they are free now."""
+    if job.rate_per_second is not None:
+        spacing = timedelta(seconds=wanted / job.rate_per_second)
+        lateness = min(spacing, timedelta(seconds=LATENESS * conf().rate_quantum_seconds))
+        _write(job, job.rate_per_second, max(job.rate_from or now, now - lateness) + spacing)
 
 
 def change(job: Job, rate: float | None) -> None:

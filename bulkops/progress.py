@@ -205,7 +205,7 @@ _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.PAUSED: ("Paused", "Resume it to go on where it stands, or cancel it."),
     JobState.CANCELLING: ("Cancelling: the item in hand is finished first", ""),
     JobState.COMPLETED: ("Completed", ""),
-    JobState.COMPLETED_WITH_ERRORS: ("Completed, with errors", "Look at the failed items below."),
+    JobState.COMPLETED_WITH_ERRORS: ("Completed, with errors", "Some items failed or are in doubt."),
     JobState.CANCELLED: ("Cancelled", "What was done before stays done."),
 }
 

@@ -27,6 +27,10 @@ GUNICORN = [sys.executable, "-m", "gunicorn", "--pythonpath", "site,.", "--threa
 GUNICORN += ["project.wsgi"]
 
 
+WEB = "web"
+"""What a site's database sessions are called."""
+
+
 def free_port() -> int:
     """A port that nobody listens on at the moment."""
     with socket.socket() as probe:
@@ -48,7 +52,7 @@ class RealSite:
             self.process = subprocess.Popen(
                 [*GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
                 cwd=settings.BASE_DIR,
-                env=environment(),
+                env=environment(PGAPPNAME=WEB),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

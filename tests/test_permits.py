@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bulkops import permits
+from bulkops import permits, services
 from bulkops.models import Job
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,15 +29,32 @@ def test_a_limit_in_words(rate, words):
     assert permits.in_words(rate) == words
 
 
-@pytest.mark.parametrize("rate", [0.001, 0.5, 1, 3, 7, 40, 100, 12_345, 100_000])
-@pytest.mark.parametrize("parallelism", [1, 2, 4, 16])
-def test_even_at_the_worst_a_quantum_more_may_begin_in_a_second(rate, parallelism):
-    """Every turn begins its whole grant late, in the same second, and one grant was taken late before it."""
-    job = Job(rate_per_second=rate, parallelism=parallelism)
-    size, spacing = permits.of_a_grant(rate, parallelism), permits.spacing_seconds(job)
-    assert size / spacing == pytest.approx(rate)
-    most = rate + (parallelism + 1) * size
-    assert most <= max(rate * 1.25, rate + parallelism + 1) + 1e-6
+@pytest.mark.parametrize("rate", [0.001, 0.5, 1, 3, 7, 19, 20, 40, 100, 12_345, 100_000])
+def test_even_at_the_worst_a_quantum_more_may_begin_in_a_second(rate, settings):
+    """Every grant is used at the end of its life, and the first of them was made as late as may be."""
+    quantum = 0.25
+    size, life = permits.of_a_grant(rate), permits.life_seconds()
+    lateness = min(size / rate, permits.LATENESS * quantum)
+    most = rate * (1 + (life if size > 1 else 0) + lateness) + size
+    assert most <= max(rate * (1 + quantum), rate + 2) + 1e-6
+
+
+def test_a_worker_draws_no_more_than_it_can_use_up_before_it_lapses():
+    assert permits.of_a_grant(1_000) == 100
+    assert permits.of_a_grant(1_000, pace=0.02) == 4
+    assert permits.of_a_grant(1_000, pace=5) == 1
+    assert permits.of_a_grant(10, pace=0.0001) == 1
+
+
+def test_grants_are_as_far_apart_as_the_limit_says_and_a_little_lateness_is_made_good(db, owner):
+    job = services.submit(user=owner, operation="note", items=["a"])
+    permits.change(job, 100)
+    permits.grant(job, NOW, 10)
+    assert permits.free_at(job, NOW) == NOW + timedelta(seconds=0.1)
+    permits.grant(job, NOW + timedelta(seconds=0.11), 10)
+    assert permits.free_at(job, NOW) == NOW + timedelta(seconds=0.2)
+    permits.grant(job, NOW + timedelta(seconds=60), 10)
+    assert permits.free_at(job, NOW) == NOW + timedelta(seconds=60.05)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,18 @@ def test_a_family_goes_whole_or_not_at_all(ended, youngest):
     assert nothing_left()
 
 
+def test_a_retry_keeps_its_family_and_comes_too_late_for_a_pruned_one(ended, worker):
+    first = ended(operation="habits", items=["raise", "good"])
+    second = services.retry(job=first, actor=None)
+    age(first)
+    assert retention.prune().jobs == 0
+    age(worker.finish(second))
+    assert retention.prune().jobs == 2
+    with pytest.raises(NotAllowedNow, match="no longer exists"):
+        services.retry(job=first, actor=None)
+    assert nothing_left()
+
+
 def test_a_retry_that_comes_between_keeps_its_family(ended, monkeypatch):
     first = ended()
     family_of = retention._family

@@ -15,6 +15,7 @@ from bulkops.models import Event, Job, Manifest, Outcome
 from bulkops.services import locking
 from bulkops.states import ACTIVE, ENDED, EventKind, JobState, OutcomeState
 from bulkops.verify import verify
+from bulkops.web import items
 from tests.sample.models import Effect
 from tests.sample.operations import Holding
 from tests.worker import InProcessWorker
@@ -111,6 +112,10 @@ def test_the_key_is_the_first_ancestors_over_all_generations(owner, worker, fail
     assert keys()["i7"] == [f"{job.pk}:7"] * 3
     assert keys()["i4"] == [f"{job.pk}:4"] * 2
     assert keys()["i0"] == [f"{job.pk}:0"]
+    # The same key is shown to whoever has to look it up: at the child's first position lies the first job's second.
+    assert lineage.key_at(second, 1) == f"{job.pk}:7"
+    assert lineage.key_at(job, 7) == f"{job.pk}:7"
+    assert [row.key for row in items.page(second).items] == [f"{job.pk}:1", f"{job.pk}:7"]
 
 
 def test_items_that_a_child_has_taken_are_not_taken_again(owner, worker, failing):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bulkops.engine")
 
+TIMED_OUT = "timed-out"
 _CALLS = {Doing.ITEM: "The item", Doing.ITEMS: "Collecting the items", Doing.FINISH: "Finishing"}
 
 
@@ -74,7 +75,7 @@ def _operation(job: Job) -> type[Operation] | Operation:
 def _words(in_hand: InHand, most: int, *, timed_out: bool) -> tuple[str, str]:
     call = _CALLS[in_hand.doing]
     if timed_out:
-        return f"{call} took longer than {in_hand.limit_seconds:g} s and was stopped.", "timed-out"
+        return f"{call} took longer than {in_hand.limit_seconds:g} s and was stopped.", TIMED_OUT
     return f"{call} killed its worker {'once' if most == 1 else f'{most} times'}.", "killed-its-worker"
 
 
@@ -86,11 +87,13 @@ def _record_item(job: Job, in_hand: InHand, statements: ItemStatements, most: in
     if first_try and chunk.start + chunk.cursor != in_hand.position:
         return  # its commit had gone through
     if chunk.in_hand == in_hand.position:
-        begun = f"{failed.message} The effect may or may not have happened."
-        doubt.set_aside(job, chunk, failed.error_code, begun)
+        if failed.error_code == TIMED_OUT:
+            doubt.set_aside(job, chunk, TIMED_OUT, f"{failed.message} The effect may or may not have happened.")
+        else:  # after one death nobody knows whether the item is to blame for it
+            doubt.set_aside(job, chunk, "in-doubt", doubt.LOST)
         return
     crashes = chunk.crashes + 1 if chunk.crash_position == in_hand.position else 1
-    if failed.error_code != "timed-out" and crashes < most:
+    if failed.error_code != TIMED_OUT and crashes < most:
         Chunk.objects.filter(pk=chunk.pk).update(crashes=crashes, crash_position=in_hand.position)
         return
     claim = Claim(

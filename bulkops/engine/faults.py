@@ -57,11 +57,22 @@ def is_lost(error: BaseException, driver: Any) -> bool:
     Told by the connection's own condition (the driver marks it at 57P01 to 57P03, 08xxx and a dropped socket), since
     the same error from another database is the item's own affair. But leaving an atomic block, Django closes a broken
     connection, which then looks closed on purpose; so a closed one is lost too where the server's end of it is what
-    was complained of first.
+    was complained of first. And where the server said something before it went, as at an immediate restart, the driver
+    reports the loss but does not mark the connection until it is used again: that one is looked at.
     """
-    if driver is None or not driver.closed:
+    if driver is None or not (driver.closed or tells_of_a_cut(error)):
         return False
-    return is_broken(driver) or tells_of_a_cut(error)
+    return is_broken(driver) or (bool(driver.closed) and tells_of_a_cut(error)) or _is_found_broken(driver)
+
+
+def _is_found_broken(driver: Any) -> bool:
+    """Whether a connection that looks open is not, by what has come in on it; asks the server nothing."""
+    try:
+        if not driver.closed:
+            driver.poll()
+    except psycopg2.Error:
+        return True
+    return is_broken(driver)
 
 
 def tells_of_a_cut(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from bulkops.exceptions import BulkopsError
 from bulkops.states import STOPPING, WORKABLE, JobState
 
 if TYPE_CHECKING:
+    from bulkops.engine.allowance import Allowance
     from bulkops.engine.statements import Claim
     from bulkops.engine.turns import Taken
     from bulkops.models import Job, Turn
@@ -29,7 +30,13 @@ IDLE_SLICE_SECONDS = 0.2
 
 
 def end_slice(
-    taken: Taken, claim: Claim | None, operation: Operation, params: dict[str, Any], *, idle: bool = False
+    taken: Taken,
+    claim: Claim | None,
+    operation: Operation,
+    params: dict[str, Any],
+    *,
+    idle: bool = False,
+    allowance: Allowance | None = None,
 ) -> None:
     """Let go of chunk and turn, and see to it that somebody goes on where something is left.
 
@@ -47,12 +54,13 @@ def end_slice(
         if not (holds.is_complete(job) and (job.state in WORKABLE or job.state in STOPPING)):
             turns.let_go(turn)
             if not holds.settle_stop(job) and job.state in WORKABLE:
-                _hand_on(job, turn, at_least=IDLE_SLICE_SECONDS if idle else 0.0)
+                wanted = 0 if allowance is None else allowance.wanted(job)
+                _hand_on(job, turn, at_least=IDLE_SLICE_SECONDS if idle else 0.0, wanted=wanted)
             return
     finish(taken, operation, params)
 
 
-def _hand_on(job: Job, turn: Turn, *, at_least: float) -> None:
+def _hand_on(job: Job, turn: Turn, *, at_least: float, wanted: int) -> None:
     """Queue the turn again at the back; later where only deferred items are left or the job's speed is limited.
 
     Not at all where all is in hand: a turn that is let go without a message is sent again by rescue, or by whoever
@@ -63,7 +71,7 @@ def _hand_on(job: Job, turn: Turn, *, at_least: float) -> None:
         return
     due = holds.next_due(job)
     if due is not None:
-        holds.send_when_due(job, turn, due, at_least=at_least)
+        holds.send_when_due(job, turn, due, at_least=at_least, wanted=wanted)
 
 
 def finish(taken: Taken, operation: Operation, params: dict[str, Any]) -> None:

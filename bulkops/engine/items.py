@@ -17,6 +17,7 @@ from django.db import connection, transaction
 
 from bulkops import storable
 from bulkops.conf import conf
+from bulkops.engine import hand
 from bulkops.engine.faults import Fault, classify, code_of, describe, is_lost
 from bulkops.engine.item_transaction import ItemTransaction
 from bulkops.engine.statements import ItemStatements, Result
@@ -163,6 +164,7 @@ class ItemRunner:
             except DatabaseAway:
                 if self.draining() or time.monotonic() > patience_ends:
                     raise
+                hand.put_down()  # the author's code has ended; this wait is not to be taken for an item that overstays
                 time.sleep(ASK_AGAIN_SECONDS)
 
     def _process(self, item: Any, context: Context) -> Any:

@@ -97,7 +97,7 @@ class Slice:
         self.holder = holder
         self.runner = ItemRunner(operation, params, holder.draining)
         self.messages = Messages(job.pk)
-        self.allowance = Allowance()
+        self.allowance = Allowance(job.pk)
         self.breaker = Breaker(job.pk, operation.max_failures)
         self.ends_at = time.monotonic() + conf().slice_seconds
         self._told_to_stop = False
@@ -119,7 +119,7 @@ class Slice:
             # Left to escape, it would end one worker after another.
             finishing.fail(self.taken, error.message, error.code)
         self.messages.flush()
-        finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked)
+        finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked, allowance=self.allowance)
         return worked
 
     def _work_chunk(self, claim: Claim) -> bool:
@@ -137,7 +137,7 @@ class Slice:
         return True
 
     def _over(self) -> bool:
-        return self.holder.draining() or time.monotonic() >= self.ends_at or self.allowance.used_up
+        return self.holder.draining() or time.monotonic() >= self.ends_at or not self.allowance.goes_on()
 
     def _work_item(self, one: Try, content: Content) -> bool:
         """Process and commit one item; say whether the job asks to stop."""

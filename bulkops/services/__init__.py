@@ -4,7 +4,7 @@ Services never meet the engine but in the tables.
 """
 
 from bulkops.services.controlling import cancel, pause, resume
-from bulkops.services.deciding import decide
+from bulkops.services.deciding import decide, is_decided
 from bulkops.services.locking import lock_user
 from bulkops.services.retrying import retry
 from bulkops.services.submitting import Submission, check, record, submit
@@ -15,6 +15,7 @@ __all__ = [
     "cancel",
     "check",
     "decide",
+    "is_decided",
     "lock_user",
     "pause",
     "record",

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from bulkops import doubt, events, lineage, storable
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidSubmission, NotAllowedNow
+from bulkops.models import Outcome
 from bulkops.services.locking import controlled
 from bulkops.states import EventKind, OutcomeState
 
 if TYPE_CHECKING:
-    from bulkops.models import Job, Outcome
+    from bulkops.models import Job
 
 DECISIONS = {"done": OutcomeState.SUCCEEDED, "failed": OutcomeState.FAILED}
+_MARK = "Decided as {}"
 
 
 def decide(*, job: Job, position: int, decision: str, actor: Any, reason: str = "") -> Outcome:
@@ -36,7 +38,7 @@ def decide(*, job: Job, position: int, decision: str, actor: Any, reason: str = 
             child = lineage.newest_child(locked, lineage.IN_DOUBT)
             raise NotAllowedNow(f"Item {position} is tried again by job {child.pk if child else '?'}.", child)
         why = storable.text(reason.strip(), conf().message_chars)
-        told = f"Decided as {decision}{f': {why}' if why else ''}. Before: {outcome.message}"
+        told = f"{_MARK.format(decision)}{f': {why}' if why else ''}. Before: {outcome.message}"
         events.record(
             locked, EventKind.DECIDED, actor=actor, detail=f"Item {position}: {decision}{f', {why}' if why else ''}"
         )
@@ -50,3 +52,9 @@ def decide(*, job: Job, position: int, decision: str, actor: Any, reason: str = 
         )
         outcome.refresh_from_db()
         return outcome
+
+
+def is_decided(*, job: Job, position: int, decision: str) -> bool:
+    """Whether somebody has decided just this of the item already: the press was the second, and changes nothing."""
+    outcome = Outcome.objects.filter(job=job, position=position, state=DECISIONS.get(decision)).first()
+    return outcome is not None and outcome.message.startswith(_MARK.format(decision))

@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_POST
 
 from bulkops import services
 from bulkops.exceptions import (
@@ -23,8 +22,8 @@ from bulkops.exceptions import (
     UnknownOperation,
 )
 from bulkops.states import OutcomeState
-from bulkops.web import fetch
-from bulkops.web.guards import database_may_be_away, person_required
+from bulkops.web import fetch, items
+from bulkops.web.guards import database_may_be_away, person_required, post_required
 from bulkops.web.pages import show_job
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -45,7 +44,7 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.cancel(job=job, actor=request.user, reason=reason, force=force))
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def pause(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -54,7 +53,7 @@ def pause(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.pause(job=job, actor=request.user, reason=reason, force=force))
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -62,16 +61,25 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
     return _do(request, pk, lambda job: services.resume(job=job, actor=request.user))
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Have another job take the items that failed, were never processed or are in doubt."""
     kind = request.POST.get("items", "")
-    return _do(request, pk, lambda job: services.retry(job=job, actor=request.user, items=kind))
+
+    def verb(job: Job) -> Job:
+        try:
+            return services.retry(job=job, actor=request.user, items=kind)
+        except ActiveJobExists as refusal:
+            if (refusal.job.parent_id, refusal.job.retry_items) == (job.pk, kind):
+                return refusal.job  # the second press: here is the job that the first one made
+            raise
+
+    return _do(request, pk, verb)
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
@@ -79,17 +87,23 @@ def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
     decision = request.POST.get("decision", "")
 
     def verb(job: Job) -> Job:
-        services.decide(job=job, position=position, decision=decision, actor=request.user)
+        try:
+            services.decide(job=job, position=position, decision=decision, actor=request.user)
+        except NotAllowedNow:
+            if not services.is_decided(job=job, position=position, decision=decision):
+                raise
         return job
 
     answer = _do(request, pk, verb)
-    if answer.status_code == HTTPStatus.FOUND and "listed" in request.POST:
+    if answer.status_code != HTTPStatus.FOUND:
+        return answer
+    if "listed" in request.POST:
         where = urlencode({"state": str(OutcomeState.IN_DOUBT), "after": str(position - 1)})
         return redirect(f"{reverse('bulkops:job-items', args=[pk])}?{where}")
-    return answer
+    return redirect(f"{answer['Location']}#details-{pk}")  # where the next one is
 
 
-@require_POST
+@post_required
 @database_may_be_away
 @person_required
 def rate(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -109,11 +123,11 @@ def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpRespo
     except NotPermitted as refusal:
         raise PermissionDenied(refusal.message) from None
     except ActiveJobExists as refusal:
-        running = f"Job {refusal.job.pk} is {refusal.job.get_state_display()}"
-        words = f"{running}, and its owner can have only one active job at a time."
-        return show_job(request, job, problem=words, status_code=409)
+        return show_job(request, job, blocked_by=refusal.job, status_code=409)
     except (NotAllowedNow, SubmissionBusy) as refusal:
         # The job moved on while the page was read: show how it is now.
-        return show_job(request, fetch.visible_job(request.user, pk), problem=refusal.message, status_code=409)
+        return show_job(
+            request, fetch.visible_job(request.user, pk), problem=items.for_people(refusal.message), status_code=409
+        )
     except (InvalidRate, InvalidSubmission, UnknownOperation) as refusal:
         return show_job(request, job, problem=refusal.message, status_code=422)

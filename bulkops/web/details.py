@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bulkops import permissions
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
 from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 EVENTS_SHOWN = 100
+ABOUT_AN_ITEM = frozenset({EventKind.DECIDED, EventKind.SET_ASIDE, EventKind.HOOK_FAILED})
 CARD_CHARS = 300
 """What the card shows of a job's error."""
 
@@ -45,14 +45,14 @@ class Details:
 
     @classmethod
     def of(cls, job: Job, user: Any) -> Details:
-        """Two queries, and those for the user's rights in a job of somebody else's."""
+        """Three queries, and those for the user's rights in a job of somebody else's."""
         notable = Outcome.objects.filter(job_id=job.pk, state__in=items.NOTABLE).order_by("position")
         events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")
         return cls(
             job,
             list(notable[: items.PAGE + 1]),
             list(events[:EVENTS_SHOWN]),
-            decidable=permissions.may_control(user, job),
+            decidable=items.are_decidable(user, job),
         )
 
     @property
@@ -70,6 +70,15 @@ class Details:
     def failed(self) -> list[items.Item]:
         """The first items that failed or are in doubt."""
         return items.with_values(self.job, self.notable[: items.PAGE])
+
+    @property
+    def doubtful(self) -> bool:
+        return any(outcome.state == OutcomeState.IN_DOUBT for outcome in self.notable)
+
+    @property
+    def worst(self) -> str:
+        """The state whose whole list is worth a link: doubts alone are not hidden behind failures that are none."""
+        return str(min((outcome.state for outcome in self.notable), default="", key=items.NOTABLE.index))
 
     @property
     def more_failed(self) -> bool:
@@ -102,5 +111,6 @@ def _line(event: Event) -> Line:
         # Its detail counts what people never see; that it happened is what they need.
         return Line(event.at, EventKind.RESCUED.label.capitalize(), who, "", "waiting")
     if event.kind == EventKind.LATE_RESULT:
-        return Line(event.at, "A result arrived late", who, event.detail, "waiting")
-    return Line(event.at, EventKind(event.kind).label.capitalize(), who, event.detail, "quiet")
+        return Line(event.at, "A result arrived late", who, items.for_people(event.detail), "waiting")
+    why = items.for_people(event.detail) if event.kind in ABOUT_AN_ITEM else event.detail
+    return Line(event.at, EventKind(event.kind).label.capitalize(), who, why, "quiet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,20 @@ def person_required(view: View) -> View:
         if not is_htmx(request):
             return redirect_to_login(_page_of(request))
         return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': _tab_of(request)})}")
+
+    return guarded
+
+
+def post_required(view: View) -> View:
+    """Only presses of a button. Who opens its address, as with Enter after a refusal, is told so and led back."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            return view(request, *args, **kwargs)
+        response = render(request, "bulkops/button.html", {"pk": kwargs["pk"]}, status=HTTPStatus.METHOD_NOT_ALLOWED)
+        response["Allow"] = "POST"
+        return response
 
     return guarded
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bulkops import manifests
+from bulkops import lineage, manifests, permissions
 from bulkops.models import Chunk, Manifest, Outcome
 from bulkops.states import OutcomeState
 
@@ -28,12 +29,22 @@ TONES = {
 }
 
 
+_POSITION = re.compile(r"^Item (\d+)\b")
+
+
+def for_people(text: str) -> str:
+    """Words that begin with an item's position, as the engine writes them, with the number that the page gives it."""
+    return _POSITION.sub(lambda found: f"Item {int(found[1]) + 1:,}", text)
+
+
 @dataclass(frozen=True)
 class Item:
     """An item with what became of it."""
 
     outcome: Outcome
     value: Any
+    key: str = ""
+    """What other systems know it by."""
 
     @property
     def number(self) -> int:
@@ -48,7 +59,8 @@ class Item:
     def code(self) -> str:
         """The error's code, where the words do not begin with it and the state does not say it."""
         code = self.outcome.error_code
-        return "" if self.outcome.message.startswith(code) or code == self.outcome.state else code
+        told = self.outcome.message.startswith(code) or code.replace("-", "_") == self.outcome.state
+        return "" if told else code
 
     @property
     def undecided(self) -> bool:
@@ -77,14 +89,19 @@ def page(job: Job, *, states: Sequence[OutcomeState] = (), after: int = -1) -> P
     return Page(with_values(job, shown), shown[-1].position if len(found) > PAGE else None)
 
 
+def are_decidable(user: Any, job: Job) -> bool:
+    """Whether this user may say here what became of the job's items in doubt."""
+    return permissions.may_control(user, job) and lineage.is_doubt_open(job)
+
+
 def with_values(job: Job, outcomes: Sequence[Outcome]) -> list[Item]:
     """The outcomes together with their items' own values."""
-    values = values_at(job, [outcome.position for outcome in outcomes])
-    return [Item(outcome, values.get(outcome.position)) for outcome in outcomes]
+    found = _found_at(job, [outcome.position for outcome in outcomes])
+    return [Item(outcome, *found.get(outcome.position, (None, ""))) for outcome in outcomes]
 
 
-def values_at(job: Job, positions: Sequence[int]) -> dict[int, Any]:
-    """The items at these positions. Reads only the manifests they lie in, one at a time."""
+def _found_at(job: Job, positions: Sequence[int]) -> dict[int, tuple[Any, str]]:
+    """Value and key of the items at these positions. Reads only the manifests they lie in, one at a time."""
     if not positions:
         return {}
     chunks = list(
@@ -99,12 +116,13 @@ def values_at(job: Job, positions: Sequence[int]) -> dict[int, Any]:
             start, number = chunks[place]
             wanted.setdefault(number, []).append(position)
             begins[number] = start
-    values: dict[int, Any] = {}
+    found: dict[int, tuple[Any, str]] = {}
     payloads = Manifest.objects.filter(job=job, number__in=wanted).values_list("number", "payload")
     for number, payload in payloads.iterator(chunk_size=10):
-        items = manifests.decode(payload)
+        content = manifests.read(payload)
         for position in wanted[number]:
             offset = position - begins[number]
-            if offset < len(items):
-                values[position] = items[offset]
-    return values
+            if offset < len(content.items):
+                key = lineage.key_of(job, content.root(offset, begins[number]))
+                found[position] = content.items[offset], key
+    return found

@@ -76,8 +76,13 @@ def job(request: HttpRequest, pk: UUID) -> HttpResponse:
     return show_job(request, shown)
 
 
-def show_job(request: HttpRequest, shown: Job, *, problem: str = "", status_code: int = 200) -> HttpResponse:
-    """The job's page, with a problem in words above it where a button could not do its work."""
+def show_job(
+    request: HttpRequest, shown: Job, *, problem: str = "", blocked_by: Job | None = None, status_code: int = 200
+) -> HttpResponse:
+    """The job's page, with a problem in words above it where a button could not do its work.
+
+    `blocked_by` is the active job of the same owner that a retry has to wait for.
+    """
     card = cards.of(shown, "job")
     context = {
         "job": shown,
@@ -89,6 +94,7 @@ def show_job(request: HttpRequest, shown: Job, *, problem: str = "", status_code
         "own": shown.owner_id == request.user.pk,
         "again": not shown.is_active and _may_run_again(request.user, shown),
         "problem": problem,
+        "blocked_by": cards.of(blocked_by) if blocked_by is not None else None,
     }
     return render(request, "bulkops/job.html", context, status=status_code)
 
@@ -122,6 +128,6 @@ def job_items(request: HttpRequest, pk: UUID) -> HttpResponse:
         "wanted": wanted,
         "states": OutcomeState.choices,
         "after": after,
-        "decidable": permissions.may_control(request.user, shown),
+        "decidable": items.are_decidable(request.user, shown),
     }
     return render(request, "bulkops/items.html", context)

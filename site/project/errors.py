@@ -17,7 +17,11 @@ def bad_request(*_: Any, **__: Any) -> HttpResponse:
 
 
 class DatabaseMayBeAway:
-    """Middleware for the views that are not bulkops' own, such as the log-in page and the admin: 503 in words."""
+    """Middleware for the views that are not bulkops' own, such as the log-in page and the admin: 503 in words.
+
+    For people only, that is where Accept names HTML: a program may take 503 for “nothing was done”, which nobody knows
+    here, since the database may have gone after its last commit.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -27,4 +31,6 @@ class DatabaseMayBeAway:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Of a view, or of the rendering of what it returned; any other error is left to Django."""
-        return database_away(request) if isinstance(error, Error) and is_away(error) else None
+        if isinstance(error, Error) and is_away(error) and "text/html" in request.headers.get("Accept", ""):
+            return database_away(request)
+        return None

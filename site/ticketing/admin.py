@@ -27,12 +27,12 @@ class TicketAdmin(admin.ModelAdmin):
 
 @admin.register(Order)
 class OrderAdmin(admin.ModelAdmin):
-    list_display = ("number", "event", "cost", "buyer_email", "refunded_at", "refund_id")
-    list_filter = ("event", ("refunded_at", admin.EmptyFieldListFilter))
+    list_display = ("number", "event", "cost", "buyer_email", "refunded_at", "refund_id", "refusal")
+    list_filter = ("event", ("refunded_at", admin.EmptyFieldListFilter), ("refusal", admin.EmptyFieldListFilter))
     list_select_related = ("event",)
     search_fields = ("number", "buyer_email", "refund_id")
     autocomplete_fields = ("event",)
-    readonly_fields = ("refunded_at", "refund_id", "refund_key")
+    readonly_fields = ("refunded_at", "refund_id", "refund_key", "refusal")
 
     @admin.display(description="amount", ordering="amount")
     def cost(self, order: Order) -> str:

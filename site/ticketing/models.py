@@ -52,6 +52,8 @@ class Order(models.Model):
     refund_id = models.CharField(max_length=64, blank=True, help_text="The refund's reference at the provider.")
     refund_key = models.CharField(max_length=100, blank=True, help_text="The idempotency key that it was asked with.")
 
+    refusal = models.CharField(max_length=500, blank=True, help_text="Why the provider refused it, in its words.")
+
     class Meta:
         ordering = ("pk",)
         constraints = (

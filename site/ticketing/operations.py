@@ -118,8 +118,8 @@ class Refund(Operation):
                 raise forms.ValidationError("This site has no payment provider: BULKOPS_DEMO_PROVIDER_URL names one.")
 
     def items(self, params: dict[str, Any]) -> QuerySet:
-        """The numbers of all orders that are not refunded yet."""
-        return Order.objects.filter(refunded_at=None).values_list("number", flat=True)
+        """The numbers of all orders that are neither refunded nor refused yet."""
+        return Order.objects.filter(refunded_at=None, refusal="").values_list("number", flat=True)
 
     def process(self, item: Any, params: dict[str, Any], context: Context) -> dict[str, str]:
         """Mark the order only after the provider's answer; a crash in between repeats the question, not the refund."""
@@ -134,13 +134,16 @@ class Refund(Operation):
             reference = provider.refund(
                 order.number, order.amount, params["reason"], key=context.key, address=self.address
             )
+        except provider.Refused as refused:
+            Order.objects.filter(pk=order.pk).update(refusal=str(refused))
+            raise
         except provider.Unclear as unclear:
             # Asking again is right while a key makes it harmless. Then it may have happened, which “failed” would deny.
             if self.in_doubt == "hold" or context.attempt >= self.max_attempts:
                 raise InDoubt(str(unclear)) from unclear
             raise
         Order.objects.filter(pk=order.pk).update(
-            refunded_at=timezone.now(), refund_id=reference, refund_key=context.key
+            refunded_at=timezone.now(), refund_id=reference, refund_key=context.key, refusal=""
         )
         return {"refund": reference}
 

@@ -1,7 +1,7 @@
 """Asks the payment provider over HTTP, and says what its answers mean for the order.
 
-Whatever comes back is one of five: done; refused, in its words; not now (bulkops.RetryAfter); not reached, so nothing
-was asked; or unclear, so it may have been done.
+Whatever comes back is one of six: done; refused, in its words; not now (bulkops.RetryAfter); not served; not reached,
+so nothing was asked; or unclear, so it may have been done.
 """
 
 import json
@@ -22,6 +22,7 @@ ANSWER_SECONDS = 15.0
 LARGEST_ANSWER = 65_536
 LONGEST_WORDS = 500
 LONGEST_REFERENCE = 64
+REFUSALS = (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 NOT_NOW = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -34,7 +35,11 @@ class Unclear(Exception):
 
 
 class Refused(Exception):
-    """The provider said no, in its own words."""
+    """The provider said no to this order, in its own words."""
+
+
+class NotServed(Exception):
+    """The provider did nothing because of how it was asked: the API key, the address, the request's form."""
 
 
 def is_named() -> bool:
@@ -45,8 +50,8 @@ def is_named() -> bool:
 def refund(order: str, amount: int, reason: str, *, key: str, address: str = "refunds/") -> str:
     """Ask to give the amount (in cents) back; the refund's reference at the provider.
 
-    Raises Refused, RetryAfter, ProviderAway or Unclear. After the latter, asking again with the same key is safe where
-    the provider honours keys.
+    Raises Refused, RetryAfter, NotServed, ProviderAway or Unclear. After the last, asking again with the same key is
+    safe where the provider honours keys.
     """
     client = _client(os.getpid(), settings.PROVIDER_URL, settings.PROVIDER_KEY)
     body = {"order": order, "amount": amount, "reason": reason}
@@ -96,7 +101,10 @@ def _meaning(response: httpx.Response, body: bytes) -> str:
         raise RetryAfter(response.headers.get("Retry-After"), f"The payment provider answered {_status(response)}.")
     if response.is_client_error:
         detail = said.get("detail")
-        raise Refused(detail[:LONGEST_WORDS] if isinstance(detail, str) and detail else _status(response))
+        words = detail[:LONGEST_WORDS] if isinstance(detail, str) else ""
+        if response.status_code in REFUSALS:
+            raise Refused(words or _status(response))
+        raise NotServed(f"The payment provider answered {_status(response)}. {words}".strip())
     reference = said.get("id")
     if response.is_success and _is_reference(reference):
         return reference

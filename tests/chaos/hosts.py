@@ -15,6 +15,7 @@ import psutil
 from bulkops.models import Cluster
 from tests.chaos.databases import patiently, sessions
 from tests.clusters import RealCluster, wait_for
+from tests.sites import WEB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +29,12 @@ GRACE_SECONDS = 5
 class Host:
     """One host: whatever happens to its cluster, there is soon another."""
 
-    def __init__(self, name: str, folder: Path, workers: int, mark: str) -> None:
+    def __init__(self, name: str, folder: Path, workers: int, environment: dict[str, str]) -> None:
         self.name = name
         self.frozen_until = 0.0
         self._folder = folder
         self._workers = workers
-        self._mark = mark
+        self._environment = environment
         self._rows: dict[int, int] = {}
         self.logs: list[Path] = []
         self.start()
@@ -41,7 +42,7 @@ class Host:
     def start(self) -> None:
         """Start a cluster; it is not waited for."""
         self.logs.append(self._folder / f"{self.name}-{len(self.logs)}.log")
-        self.cluster = RealCluster(log=self.logs[-1], workers=self._workers, **{MARK: self._mark})
+        self.cluster = RealCluster(log=self.logs[-1], workers=self._workers, **self._environment)
 
     def keep_up(self) -> None:
         """What a supervisor would do."""
@@ -67,9 +68,10 @@ class Host:
 class Hosts:
     """All of them."""
 
-    def __init__(self, folder: Path, count: int, workers: int) -> None:
+    def __init__(self, folder: Path, count: int, workers: int, environment: dict[str, str] | None = None) -> None:
         self.mark = uuid.uuid4().hex
-        self.each = [Host(f"host{number}", folder, workers, self.mark) for number in range(count)]
+        marked = {**(environment or {}), MARK: self.mark}
+        self.each = [Host(f"host{number}", folder, workers, marked) for number in range(count)]
 
     def keep_up(self) -> None:
         """Start again what is gone."""
@@ -106,7 +108,7 @@ class Hosts:
             if host.cluster.leader.poll() != 0:
                 wrong.append(f"{host.name}: after SIGTERM its leader's exit status is {host.cluster.leader.poll()}")
         wrong += [f"left over: {process}" for process in _stay(self._marked)]
-        return wrong + [f"left over: session {name}" for name in _stay(lambda: patiently(sessions))]
+        return wrong + [f"left over: session {session}" for session in _stay(_sessions)]
 
     def kill(self) -> None:
         """Whatever is left."""
@@ -123,6 +125,11 @@ class Hosts:
                 if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
+
+
+def _sessions() -> list[tuple[int, str]]:
+    """Of workers and leaders; a web server goes on."""
+    return [(pid, name) for pid, name in patiently(sessions) if name != WEB]
 
 
 def _stay(find: Callable[[], list]) -> list[str]:

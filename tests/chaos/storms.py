@@ -45,12 +45,18 @@ STOP_SECONDS = 20
 class Load:
     """What the jobs of a storm are."""
 
-    operation: str
     make: Callable[[int], dict[str, Any]]
-    """Loads what the job of that number works on, and returns what `submit` is given for it: params, items and so on.
-    After an outage it may be called again for the same number."""
+    """Loads what the job of that number works on, and returns what `submit` is given for it: operation, params, items
+    and so on. After an outage it may be called again for the same number."""
     effects: Callable[[], Counter[int]]
-    """How many of all items that were ever made had no effect, one, two …; counted where the effects are."""
+    """How many of all items that were ever made had no effect, one, two …; counted where the effects are. An item that
+    rightly has none counts as one."""
+    ends: frozenset[str] = frozenset({JobState.COMPLETED})
+    """How a job may end."""
+    waits: bool = False
+    """Items wait for another try: then a standstill of their job is no fault, and is only reported."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Of the clusters, beside the usual."""
 
 
 @dataclass
@@ -119,7 +125,6 @@ class Crowd:
                 patiently(
                     lambda: services.submit(
                         user=user,
-                        operation=self.load.operation,
                         parallelism=parallelism,
                         idempotency_key=key,
                         **what,
@@ -138,7 +143,7 @@ class Storm:
         self.seconds = seconds
         self.seed = seed
         self.chance = random.Random(seed)
-        self.hosts = Hosts(folder, HOSTS, WORKERS)
+        self.hosts = Hosts(folder, HOSTS, WORKERS, load.environment)
         self.blows = Blows(self.hosts, database, self.chance)
 
     def run(self) -> Report:
@@ -199,11 +204,11 @@ class Storm:
         for job in jobs:
             verdict = verify(job.pk)
             report.faults += [f"job {job.pk}: {words}" for words in verdict.disagreements]
-            if job.state != JobState.COMPLETED:
+            if job.state not in self.load.ends:
                 report.faults.append(f"job {job.pk} ended as {job.state}: {job.error}")
         report.standstills = standstills()
         for one in report.standstills:
-            if one.excess(report.blows) > 0:
+            if one.excess(report.blows) > 0 and not self.load.waits:
                 struck = [f"{blow.kind} at {blow.at - one.begin:.1f} s" for blow in one.blows(report.blows)]
                 report.faults.append(
                     f"job {one.job} stood still for {one.seconds:.1f} s; {', '.join(struck) or 'no blow'}"

@@ -27,9 +27,9 @@ def make(number: int) -> dict[str, Any]:
     Account.objects.bulk_create([Account(number=one) for one in numbers], ignore_conflicts=True)
     params = {"amount": 1, "pause": PAUSE_SECONDS, "first": numbers[0], "last": numbers[-1]}
     if number % 2:
-        return {"params": params}
+        return {"operation": "deposit-range", "params": params}
     keys = Account.objects.filter(number__in=numbers).order_by("number").values_list("pk", flat=True)
-    return {"params": params, "items": list(keys)}
+    return {"operation": "deposit-range", "params": params, "items": list(keys)}
 
 
 def effects() -> Counter[int]:
@@ -40,7 +40,7 @@ def effects() -> Counter[int]:
 def test_a_kill_storm_loses_and_doubles_nothing(own_database, tmp_path, request, caplog):
     caplog.set_level("WARNING", logger="bulkops")
     storm = Storm(
-        load=Load(operation="deposit-range", make=make, effects=effects),
+        load=Load(make=make, effects=effects),
         database=own_database,
         folder=tmp_path,
         seconds=request.config.getoption("--storm-seconds"),

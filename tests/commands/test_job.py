@@ -143,7 +143,9 @@ def test_nothing_left_to_retry_is_exit_1_naming_the_child(run, doubtful, worker)
 
 @pytest.mark.django_db(transaction=True)
 def test_decide_settles_an_item_in_doubt(run, doubtful):
-    assert "ITEM IN DOUBT" in run("job", doubtful.pk).out
+    shown = run("job", doubtful.pk).out
+    assert "ITEM IN DOUBT" in shown
+    assert f"{doubtful.pk}:2" in shown
     ran = run("job", doubtful.pk, "decide", "--position", 2, "--decision", "done", "--reason", "seen it")
     assert ran.code == 0
     assert doubtful.outcomes.get(position=2).state == "succeeded"

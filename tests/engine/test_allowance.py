@@ -173,9 +173,9 @@ def test_a_limit_set_in_the_middle_of_a_slice_counts_from_the_next_item_on(limit
 def test_permits_of_another_limit_are_worth_nothing(limited, worker, owner, settings):
     settings.BULKOPS = {"chunk_items": 2}
     job = limited(100_000, 6)
-    taken, allowance = turns.take(job.pk, 0, 0, worker.holder), Allowance()
+    taken, allowance = turns.take(job.pk, 0, 0, worker.holder), Allowance(job.pk)
     assert chunks.claim(taken, worker.holder, allowance) is not None
-    assert not allowance.used_up
+    assert allowance.goes_on()
     services.set_rate(job=job, rate=SLOW, actor=owner)
     Job.objects.filter(pk=job.pk).update(rate_from=database_now() + timedelta(seconds=5))
     assert chunks.claim(taken, worker.holder, allowance) is None

@@ -137,7 +137,7 @@ def test_cancelling_a_job_whose_worker_is_gone_does_not_call_the_item_unprocesse
     assert verify(job.pk).agrees
 
 
-@pytest.mark.parametrize(("timed_out", "code"), [(True, "timed-out"), (False, "killed-its-worker")])
+@pytest.mark.parametrize(("timed_out", "code"), [(True, "timed-out"), (False, "in-doubt")])
 def test_an_item_that_overstays_or_kills_its_worker_is_in_doubt_at_the_first_time(owner, worker, timed_out, code):
     job = submit(owner, "a", "b")
     one = begin(job, worker)

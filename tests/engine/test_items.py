@@ -172,6 +172,8 @@ def test_an_item_tried_two_thousand_times_still_has_a_wait():
         (-5, 0, 0.02 * 1.25),
         (1e12, 86_400, 86_400 * 1.25),
     ],
+    # A moment in an id would give each process of the suite other tests.
+    ids=["number", "digits", "in-an-hour", "a-day-ago", "words", "nan", "nothing", "negative", "endless"],
 )
 def test_a_wait_that_the_other_system_asks_for_is_kept(asked, least, most):
     waits = [engine_items.ItemRunner(Habits(), {}, bool)._wait(RetryAfter(asked), 1) for _ in range(50)]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from bulkops import Operation, register, registry, services
-from bulkops.engine import entry
+from bulkops.cluster.slots import Slots
+from bulkops.engine import entry, hand
+from bulkops.engine.faults import Fault, classify
 from bulkops.engine.items import DatabaseAway
 from bulkops.engine.statements import ItemStatements
 from bulkops.models import Event, Outcome
@@ -146,6 +149,19 @@ def test_what_was_done_outside_is_recorded_once_the_database_is_back(owner, work
     assert list(Effect.objects.values_list("item", flat=True)) == ["a", "b"]
 
 
+def test_waiting_to_record_is_not_taken_for_an_item_that_overstays(owner, worker, breaking, monkeypatch):
+    """The limit is the author's code's: killed for it, an item that was done would have failed."""
+    slot = Slots(1).take(1)
+    monkeypatch.setattr(hand, "_note", slot)
+    seen = []
+    monkeypatch.setattr("bulkops.engine.items.time.sleep", lambda _: seen.append(slot.read()))
+    breaking(lambda: seen.append(slot.read()) or cut_the_line(), is_transactional=False)
+    worker.finish(services.submit(user=owner, operation="breaking", items=["a", "b", "c"]))
+    in_process, while_away = seen
+    assert in_process.in_hand.position == 1
+    assert while_away is None
+
+
 @pytest.mark.parametrize("how", [cut_the_line, end_the_session])
 def test_a_recording_whose_answer_was_lost_is_not_taken_for_somebody_elses(owner, worker, second, monkeypatch, how):
     """The line is cut after the commit of work done outside: asking again finds the fence moved, by ourselves."""
@@ -203,6 +219,15 @@ def test_a_connection_that_the_operation_closes_itself_is_its_own_failure(owner,
     job = services.submit(user=owner, operation="breaking", items=["a", "b", "c"])
     worker.finish(job)
     assert [state for state, _ in outcomes(job)] == ["succeeded", "failed", "succeeded"]
+
+
+def test_the_same_error_of_another_connection_is_the_items_own(transactional_db):
+    connection.ensure_connection()
+    with contextlib.closing(connection.copy()) as other:
+        with other.cursor() as cursor, pytest.raises(DatabaseError) as caught:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert classify(caught.value, other.connection) is Fault.CONNECTION
+    assert classify(caught.value, connection.connection) is Fault.ITEM
 
 
 def say_that_it_is_away():

@@ -419,12 +419,21 @@ def _parameters() -> dict[str, Any]:
 
 
 @register
-class RefundHeld(Refund):
+class RefundStormed(Refund):
+    """Refund orders while workers are killed: that is not the items' fault, and stops no job."""
+
+    name = "refund-orders-stormed"
+    max_crashes = 1_000
+    max_failures = None
+    rate_per_second = None
+
+
+@register
+class RefundHeld(RefundStormed):
     """Refund orders at a provider that ignores idempotency keys: what is not known is not asked again."""
 
     name = "refund-orders-held"
     in_doubt = "hold"
-    max_failures = None
     address = "refunds/?keys=ignored"
 
 

@@ -138,7 +138,8 @@ def test_a_refusal_fails_the_item_in_the_providers_words(conduct, orders, run):
     words = set(Ask.objects.filter(status__in=[402, 409, 422]).values_list("words", flat=True))
     assert {outcome.message for outcome in failed} == {f"Refused: {word}" for word in words}
     assert {outcome.attempt for outcome in failed} == {1}
-    assert Order.objects.filter(refunded_at=None).count() == failed.count() == 12 - Made.objects.count()
+    assert Order.objects.exclude(refusal="").count() == failed.count() == 12 - Made.objects.count()
+    assert run().total == 0  # what was refused is asked for again by name only
 
 
 def test_an_order_that_was_refunded_elsewhere_is_refused_in_words(conduct, orders, run):
@@ -271,17 +272,32 @@ def test_with_hold_it_is_in_doubt_at_once(rude, orders, run, case):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (http_answer("404 Not Found", b"<html>"), "Refused: 404 Not Found"),
-        (http_answer("401 Unauthorized", b'{"detail": "Who are you?"}'), "Refused: Who are you?"),
+        (http_answer("409 Conflict", b"<html>"), "Refused: 409 Conflict"),
         (http_answer("402 Payment Required", b'{"detail": 7}'), "Refused: 402 Payment Required"),
         (http_answer("402 Payment Required", b'{"detail": "' + b"x" * 5_000 + b'"}'), f"Refused: {'x' * 500}"),
-        (http_answer("499 \r\nX: y"), "Refused: 499"),
+        (http_answer("402 \r\nX: y"), "Refused: 402"),
     ],
 )
 def test_a_refusal_of_any_shape_has_words(rude, orders, run, answer, words):
     server = rude(answer)
     outcome = outcome_of(run(items=["A-1"]))
     assert (outcome.state, outcome.message, len(server.requests)) == ("failed", words, 1)
+    assert f"Refused: {Order.objects.get(number='A-1').refusal}" == words
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (http_answer("401 Unauthorized", b'{"detail": "Who are you?"}'), "401 Unauthorized. Who are you?"),
+        (http_answer("404 Not Found", b"<html>"), "404 Not Found."),
+        (http_answer("499 \r\nX: y"), "499."),
+    ],
+)
+def test_a_request_that_is_not_served_fails_and_says_nothing_of_the_order(rude, orders, run, answer, words):
+    server = rude(answer)
+    outcome = outcome_of(run(items=["A-1"]))
+    assert (outcome.state, outcome.message) == ("failed", f"NotServed: The payment provider answered {words}")
+    assert (len(server.requests), Order.objects.get(number="A-1").refusal) == (1, "")
 
 
 def test_a_redirect_is_not_followed(rude, orders, run):

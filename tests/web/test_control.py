@@ -78,7 +78,16 @@ def test_csrf_is_enforced(owner: Any, job: Job, verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_looking_changes_nothing(as_owner: Client, job: Job, verb: str) -> None:
-    assert as_owner.get(f"{job.get_absolute_url()}{verb}/").status_code == 405
+    response = as_owner.get(f"{job.get_absolute_url()}{verb}/")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+    page = response.content.decode()
+    assert "Nothing was done" in page
+    assert f'href="{job.get_absolute_url()}"' in page
+
+
+def test_a_refusal_reloads_as_the_job_not_as_the_button(as_owner: Client, job: Job) -> None:
+    page = press(as_owner, job, "rate", rate_per_second="fast").content.decode()
+    assert f'<meta http-equiv="refresh" content="2;url={job.get_absolute_url()}">' in page
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -112,7 +121,9 @@ def ended(put: Callable[..., Job]) -> Job:
 def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, ended: Job) -> None:
     page = as_owner.get(ended.get_absolute_url()).content.decode()
     assert "Retry 1 failed item<" in page
-    assert "Try 1 item in doubt again<" in page
+    assert "Try 1 item in doubt again …<" in page
+    assert "is done twice" in page
+    assert f"Key <code>{ended.pk}:3</code>" in page
     assert "It was not done" in page
     response = press(as_owner, ended, "retry", items="failed")
     child = Job.objects.get(parent=ended)
@@ -123,11 +134,21 @@ def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, end
     assert ended.get_absolute_url() in as_owner.get(child.get_absolute_url()).content.decode()
 
 
-def test_retrying_beside_an_active_job_names_it(as_owner: Client, ended: Job) -> None:
+def test_retrying_beside_an_active_job_leads_there(as_owner: Client, ended: Job) -> None:
     press(as_owner, ended, "retry", items="failed")
     response = press(as_owner, ended, "retry", items="in_doubt")
     assert response.status_code == 409
-    assert str(Job.objects.get(parent=ended).pk) in response.content.decode()
+    page = response.content.decode()
+    assert "your job “<a" in page
+    assert "is still active" in page
+    assert Job.objects.get(parent=ended).get_absolute_url() in page
+
+
+def test_the_second_press_of_a_retry_leads_to_the_job_that_the_first_one_made(as_owner: Client, ended: Job) -> None:
+    first = press(as_owner, ended, "retry", items="failed")
+    second = press(as_owner, ended, "retry", items="failed")
+    assert (second.status_code, second["Location"]) == (302, first["Location"])
+    assert Job.objects.filter(parent=ended).count() == 1
 
 
 def test_retrying_what_is_taken_names_who_took_it(as_owner: Client, ended: Job) -> None:
@@ -148,11 +169,26 @@ def test_a_forged_kind_is_refused_in_words(as_owner: Client, ended: Job, data: d
 
 def test_an_item_in_doubt_is_decided_where_it_is_shown(as_owner: Client, ended: Job) -> None:
     response = press(as_owner, ended, "items/3/decide", decision="done")
-    assert response["Location"] == ended.get_absolute_url()
+    assert response["Location"] == f"{ended.get_absolute_url()}#details-{ended.pk}"
     assert Outcome.objects.get(job=ended, position=3).state == "succeeded"
-    again = press(as_owner, ended, "items/3/decide", decision="done")
-    assert again.status_code == 409
-    assert "Item 3 is not in doubt" in again.content.decode()
+    told = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "Item 4: done" in told
+
+
+def test_the_second_press_of_a_decision_changes_nothing_and_another_one_is_refused(
+    as_owner: Client, ended: Job
+) -> None:
+    first = press(as_owner, ended, "items/3/decide", decision="done")
+    second = press(as_owner, ended, "items/3/decide", decision="done")
+    assert (second.status_code, second["Location"]) == (302, first["Location"])
+    assert ended.events.filter(kind="decided").count() == 1
+    other = press(as_owner, ended, "items/3/decide", decision="failed")
+    assert other.status_code == 409
+    assert "Item 4 is not in doubt" in other.content.decode()
+    assert press(as_owner, ended, f"items/{10**20}/decide", decision="done").status_code == 409
+    never = press(as_owner, ended, "items/0/decide", decision="done")
+    assert never.status_code == 409
+    assert "Item 1 is not in doubt" in never.content.decode()
 
 
 def test_deciding_in_the_list_goes_on_in_the_list(as_owner: Client, ended: Job) -> None:
@@ -166,6 +202,16 @@ def test_deciding_in_the_list_goes_on_in_the_list(as_owner: Client, ended: Job) 
 def test_another_decision_is_refused(as_owner: Client, ended: Job, decision: str) -> None:
     assert press(as_owner, ended, "items/3/decide", decision=decision).status_code == 422
     assert Outcome.objects.get(job=ended, position=3).state == "in_doubt"
+
+
+def test_a_doubt_that_another_job_has_taken_is_decided_there(as_owner: Client, ended: Job) -> None:
+    press(as_owner, ended, "retry", items="in_doubt")
+    child = Job.objects.get(parent=ended)
+    Job.objects.filter(pk=child.pk).update(state=JobState.COMPLETED, slot=None, total=1)
+    page = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "It was not done" not in page
+    assert child.get_absolute_url() in page
+    assert "It was not done" not in as_owner.get(f"{ended.get_absolute_url()}items/?state=in_doubt").content.decode()
 
 
 def test_who_may_only_watch_neither_retries_nor_decides(as_colleague: Client, as_stranger: Client, ended: Job) -> None:

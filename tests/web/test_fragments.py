@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from django.template import Context, Template
 from django.test import Client, RequestFactory, override_settings
@@ -99,11 +100,21 @@ def test_a_database_that_is_away_is_told_with_200_and_the_poll_goes_on(as_owner:
 )
 def test_a_page_without_its_database_is_503_in_words(as_owner: Client, job: Job, path: str) -> None:
     with mock.patch(CURSOR, side_effect=OperationalError("gone")):
-        response = as_owner.get(path.format(job=job.get_absolute_url()))
+        response = as_owner.get(path.format(job=job.get_absolute_url()), headers={"Accept": "text/html"})
     assert response.status_code == 503
     page = response.content.decode()
     assert "The database does not answer" in page
     assert '<meta http-equiv="refresh"' in page
+
+
+def test_a_program_is_not_told_that_nothing_was_done(db: None) -> None:
+    asked = Client(raise_request_exception=False)
+    bearer = {"Authorization": f"Bearer {settings.PROVIDER_KEY}", "Idempotency-Key": "one"}
+    with mock.patch(CURSOR, side_effect=OperationalError("gone")):
+        response = asked.post(
+            "/payments/refunds/", {"order": "1", "amount": 1}, content_type="application/json", headers=bearer
+        )
+    assert response.status_code == 500
 
 
 def test_controls_are_left_alone_while_they_are_the_same(as_owner: Client, put: Callable[..., Job]) -> None:

@@ -150,12 +150,18 @@ def described(job: Job, *, plain: bool) -> str:
     parts = ["\n".join(f"{name + ':':15} {printable(value)}" for name, value in facts if value not in {"", None})]
     for state, heading in ((OutcomeState.FAILED, "FAILED ITEM"), (OutcomeState.IN_DOUBT, "ITEM IN DOUBT")):
         found = Outcome.objects.filter(job=job, state=state).order_by("position")[:FAILURES_SHOWN]
-        if rows := [(str(one.position), one.error_code, one.message) for one in found]:
-            parts.append(table((heading, "ERROR", "MESSAGE"), rows))
+        doubtful = state == OutcomeState.IN_DOUBT
+        if rows := [_item_row(job, one, keyed=doubtful) for one in found]:
+            parts.append(table((heading, *(["KEY"] if doubtful else []), "ERROR", "MESSAGE"), rows))
     events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
     if trail := [event_row(event) for event in reversed(events)]:
         parts.append(table(("EVENT", "WHAT", "WHO", "DETAIL"), trail))
     return "\n\n".join(parts)
+
+
+def _item_row(job: Job, one: Outcome, *, keyed: bool) -> tuple[str, ...]:
+    key = [lineage.key_at(job, one.position)] if keyed else []
+    return str(one.position), *key, one.error_code, one.message
 
 
 def event_row(event: Event) -> tuple[str, ...]:

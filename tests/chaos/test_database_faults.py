@@ -140,7 +140,7 @@ def assert_nothing_lost_or_doubled(job: Job, watcher: Watcher) -> None:
         return not job.is_active
 
     wait_for(lambda: patiently(ended), 30, "the job's end")
-    time.sleep(0.3)  # for the watcher to see it
+    wait_for(lambda: all("Completed" in watcher.of(what)[-1].text for what in ("fragment", "job")), 10, "it to be seen")
     watcher.stop()
     assert job.state == JobState.COMPLETED, job.error
     assert Account.objects.filter(balance=1).count() == ITEMS == Account.objects.count()

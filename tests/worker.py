@@ -46,7 +46,7 @@ class InProcessWorker:
         withdraw([task["ack_id"]])
         return done
 
-    def drain(self, seconds: float = 30) -> list[str]:
+    def drain(self, seconds: float = 120) -> list[str]:
         """Work until the queue is empty, waiting for messages that are due soon."""
         ends = time.monotonic() + seconds
         said = []

@@ -13,7 +13,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, Error, InterfaceError, connection
 from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
@@ -23,11 +23,14 @@ from bulkops.cluster.watchdog import Watchdog
 from bulkops.cluster.workers import Workers
 from bulkops.conf import conf
 from bulkops.engine import casualties, rescue, sessions
+from bulkops.engine.faults import sqlstate
 from bulkops.models import Cluster
-from bulkops.outage import Outage
+from bulkops.outage import Outage, is_away
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from bulkops.cluster.workers import Dead
 
 logger = logging.getLogger("bulkops.cluster")
 
@@ -128,8 +131,20 @@ class Leader:
         """Record what dead workers had in hand, before what they held is taken back, which raises the fence."""
         for dead in list(self.workers.dead):
             sessions.end_of_worker(self.cluster.pk, dead.number)
-            if dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out):
+            if self._is_settled(dead):
                 self.workers.dead.remove(dead)
+
+    def _is_settled(self, dead: Dead) -> bool:
+        """Record it; False where a row is locked. What cannot be recorded is let go, or it would end every round."""
+        try:
+            return dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out)
+        except Exception as error:
+            if sqlstate(error) == rescue.LOCK_NOT_AVAILABLE:
+                return False
+            if isinstance(error, Error) and is_away(error):
+                raise
+            logger.exception("cluster=%s worker=%s event=death_unrecorded", self.cluster.name, dead.number)
+            return True
 
     def _forget_if_due(self) -> None:
         if time.monotonic() >= self._next_forgetting:

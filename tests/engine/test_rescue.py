@@ -10,7 +10,9 @@ from django_q.models import OrmQ
 
 from bulkops import dispatch, services
 from bulkops.cluster.leader import Leader
+from bulkops.cluster.workers import Dead
 from bulkops.engine import chunks, rescue, turns
+from bulkops.engine.hand import Doing, InHand
 from bulkops.models import Chunk, Turn
 from tests.worker import InProcessWorker
 
@@ -69,6 +71,27 @@ def test_a_job_that_cannot_be_mended_keeps_no_other_from_being_rescued(owner, st
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE bulkops_chunk DROP CONSTRAINT damage")
     assert other.rescue() == 1
+
+
+def test_a_death_that_cannot_be_recorded_keeps_no_job_from_being_rescued(owner, stranger, worker):
+    jobs = [services.submit(user=user, operation="deadly", items=["a"]) for user in (owner, stranger)]
+    for job in jobs:
+        hold(job, worker)
+    chunk = Chunk.objects.get(job=jobs[0])
+    leader = Leader(workers=1, queues=["default"])
+    leader._register()
+    in_hand = InHand(doing=Doing.ITEM, job_id=jobs[0].pk, limit_seconds=0, chunk_id=chunk.pk, epoch=chunk.epoch)
+    leader.workers.dead.append(Dead(7, in_hand, timed_out=False))
+    worker.die()
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE bulkops_chunk ADD CONSTRAINT damage CHECK (job_id <> '{jobs[0].pk}') NOT VALID")
+    try:
+        leader._round_if_due()
+        assert Turn.objects.get(job=jobs[1]).holder_id is None
+        assert leader.workers.dead == []
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE bulkops_chunk DROP CONSTRAINT damage")
 
 
 def test_a_job_that_is_pausing_gets_no_turn_sent_again(owner, worker, other, settings):

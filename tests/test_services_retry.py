@@ -171,8 +171,10 @@ def test_items_in_doubt_are_tried_again_only_when_asked_for_by_name(owner, worke
     worker.finish(job)
     lie_in_doubt(job, 2)
     assert left(job) == {"in_doubt": 1}
-    with pytest.raises(NotAllowedNow, match="no failed items"):
+    with pytest.raises(NotAllowedNow, match="only when in_doubt is asked for"):
         services.retry(job=job, actor=owner)
+    with pytest.raises(NotAllowedNow, match="no failed items"):
+        services.retry(job=job, actor=owner, items="failed")
     child = worker.finish(services.retry(job=job, actor=owner, items="in_doubt"))
     assert items_of(child) == ["i2"]
     with pytest.raises(NotAllowedNow, match=f"tried again by job {child.pk}"):

@@ -48,9 +48,9 @@ def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:
             raise ActiveJobExists(active)
         kind = _kind(parent, items)
         child = _child(parent, owner, kind)
-        transitions.begin(child, JobState.PREPARING, actor=actor, detail=f"{kind} items of {parent.pk}")
+        transitions.begin(child, JobState.PREPARING, actor=actor, detail=f"{child.retried_kind} items of {parent.pk}")
         why = storable.text(reason.strip(), conf().message_chars)
-        taken = f"{kind} items, by {child.pk}"
+        taken = f"{child.retried_kind} items, by {child.pk}"
         events.record(parent, EventKind.RETRIED, actor=actor, detail=f"{taken}: {why}" if why else taken)
         Turn.objects.bulk_create([Turn(job=child, number=number) for number in range(child.parallelism)])
         holds.send_turns(child, first=True)
@@ -67,6 +67,12 @@ def _kind(parent: Job, wanted: str) -> str:
     child = lineage.newest_child(parent, chosen)
     if child is not None:
         raise NotAllowedNow(f"Job {child.pk} has taken the {words} items of this job already: retry that one.", child)
+    if not wanted and left:
+        # Only doubts, which are tried again by nobody's default.
+        raise NotAllowedNow(
+            "This job has no failed or unprocessed items. Those in doubt are taken only when in_doubt is asked for.",
+            parent,
+        )
     raise NotAllowedNow(f"This job has no {words} items.", parent)
 
 

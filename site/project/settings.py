@@ -302,15 +302,17 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {"without_probes": {"()": "project.logs.WithoutProbes"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         # Emptied: Django gives this one a console handler of its own, and each line would come twice.
         "django": {"handlers": [], "level": "WARNING"},
+        "django.request": {"filters": ["without_probes"]},
         "bulkops": {"level": "INFO"},
         "django-q": {"level": "WARNING"},
     },
 }
 if PROVIDER_SERVED:
-    LOGGING["filters"] = {"on_purpose": {"()": "payments.logs.OnPurpose"}}
-    LOGGING["loggers"]["django.request"] = {"filters": ["on_purpose"]}
+    LOGGING["filters"]["on_purpose"] = {"()": "payments.logs.OnPurpose"}
+    LOGGING["loggers"]["django.request"]["filters"].append("on_purpose")

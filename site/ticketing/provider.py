@@ -121,4 +121,4 @@ def _status(response: httpx.Response) -> str:
 
 
 def _words(error: httpx.HTTPError) -> str:
-    return str(error)[:LONGEST_WORDS] or type(error).__name__
+    return str(error)[:LONGEST_WORDS].rstrip(".") or type(error).__name__

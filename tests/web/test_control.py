@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from bulkops import services
 from bulkops.models import Chunk, Cluster, Job, Outcome
@@ -229,6 +231,10 @@ def test_the_owner_limits_the_speed_and_takes_the_limit_away(as_owner: Client, j
     job.refresh_from_db()
     assert job.rate_per_second == 2.5
     assert 'value="2.5"' in as_owner.get(job.get_absolute_url()).content.decode()
+    # Since its start it may have been faster than that: the figure says that it is an average.
+    Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING, started_at=timezone.now() - timedelta(seconds=1))
+    Chunk.objects.filter(job=job).update(succeeded=3, cursor=3)
+    assert "<dt>Average rate</dt>" in as_owner.get(job.get_absolute_url()).content.decode()
     press(as_owner, job, "rate", rate_per_second=" ")
     job.refresh_from_db()
     assert job.rate_per_second is None

@@ -40,6 +40,13 @@ def test_not_ready_before_migrations(client: Client, monkeypatch: pytest.MonkeyP
     assert response.json()["missing"] == "migrations are not applied"
 
 
+def test_a_probes_no_is_an_answer_and_no_line_in_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    assert client.get("/healthz/workers").status_code == 503
+    assert caplog.records == []
+    assert client.get("/nowhere/").status_code == 404
+    assert [record.name for record in caplog.records] == ["django.request"]
+
+
 def test_workers_are_missing_on_a_fresh_install(client: Client) -> None:
     response = client.get("/healthz/workers")
     assert response.status_code == 503

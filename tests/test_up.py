@@ -1,5 +1,6 @@
 """`manage.py up`, run for real on a database of its own: says Ready when it is, and leaves nothing running."""
 
+import contextlib
 import http.client
 import os
 import re

@@ -24,9 +24,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the kill storm lasts, and which one it is."""
+    """How long a kill storm lasts, and which one it is; how many examples of the protocol are played."""
     parser.addoption("--storm-seconds", type=int, default=60)
     parser.addoption("--storm-seed", type=int, default=7)
+    parser.addoption("--model-examples", type=int, default=None)
 
 
 def pytest_configure() -> None:

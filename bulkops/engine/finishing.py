@@ -114,6 +114,8 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
     bad = figures.failed or figures.in_doubt
     holds.withdraw_turns(job)
     job.turns.update(holder=None, worker=None, due=None)
+    # Whoever recorded a last item may not have let go of its chunk yet, or is dead.
+    job.chunks.filter(holder__isnull=False).update(holder=None, worker=None)
     transitions.move(job, JobState.COMPLETED_WITH_ERRORS if bad else JobState.COMPLETED)
     summary = {
         "total": figures.total or 0,

@@ -154,3 +154,15 @@ def test_items_that_cannot_be_read_fail_the_job_and_end_no_worker(owner, worker,
     assert (job.state, job.error_code, job.slot) == (JobState.FAILED, "items-unreadable", None)
     assert "chunk 0 cannot be read" in job.error
     assert not Chunk.objects.filter(holder__isnull=False).exists()
+
+
+def test_a_job_that_ends_is_held_by_nobody(owner, worker):
+    """Another worker may end it before the one that recorded a last item has let go of its chunk, or died."""
+    job = services.submit(user=owner, operation="note", items=["a"])
+    worker.stop = True
+    Chunk.objects.filter(job=job).update(cursor=1, succeeded=1, finished=True, holder=worker.cluster, worker=99)
+    Outcome.objects.create(job=job, position=0, state="succeeded", finished_at=job.created_at)
+    Job.objects.filter(pk=job.pk).update(started_at=job.created_at)
+    worker.finish(job)
+    assert job.state == JobState.COMPLETED
+    assert not Chunk.objects.filter(holder__isnull=False).exists()

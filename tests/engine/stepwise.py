@@ -157,8 +157,8 @@ class Player:
     def step(self, *, inside: bool = False) -> None:
         """Go on until before the next transaction; if `inside`, before the next statement or COMMIT.
 
-        While one waits, nobody begins a transaction: who of two that wait for the same lock gets it is for PostgreSQL
-        to say, and would not be the same in every play.
+        While one waits, nobody begins a transaction: which of two that wait for the same lock gets it is not the
+        same in every play.
         """
         if self.over or (self.stage.waited_for and not self.locks and not self.waits):
             return
@@ -396,24 +396,21 @@ class Claims:
     def __init__(self) -> None:
         self.turns: list[tuple] = []
         self.chunks: list[tuple] = []
-        self.newest: dict[int, int] = {}
         self.stale: list[str] = []
-        """Items that were committed by one whose chunk somebody else had claimed."""
+        """Items that were recorded by one from whom the chunk had been taken."""
 
     def clear(self) -> None:
         """A new example."""
-        for kept in (self.turns, self.chunks, self.newest, self.stale):
+        for kept in (self.turns, self.chunks, self.stale):
             kept.clear()
 
-    def claimed(self, chunk: int, epoch: int) -> None:
-        """A chunk is in somebody's hand."""
-        self.chunks.append((chunk, epoch))
-        self.newest[chunk] = epoch
-
-    def committed(self, chunk: int, epoch: int) -> None:
-        """An item's statement went through."""
-        if epoch != self.newest.get(chunk):
-            self.stale.append(f"chunk {chunk}, epoch {epoch} after {self.newest.get(chunk)}")
+    def recorded(self, chunk: int, epoch: int) -> None:
+        """An item's statement went through, in the session's open transaction or just now."""
+        with connection.connection.cursor() as cursor:
+            cursor.execute("SELECT epoch FROM bulkops_chunk WHERE id = %s", [chunk])
+            now = cursor.fetchone()[0]
+        if now != epoch:
+            self.stale.append(f"chunk {chunk}, epoch {epoch} where it was {now}")
 
 
 def install(monkeypatch: Any) -> Claims:
@@ -426,7 +423,7 @@ def install(monkeypatch: Any) -> Claims:
             player.pause_before_a_statement()
         stop = execute(sql, values)
         if isinstance(player, Worker):
-            claims.committed(values[0], values[1])
+            claims.recorded(values[0], values[1])
         return stop
 
     def take_noting(*args: Any) -> Any:
@@ -438,7 +435,7 @@ def install(monkeypatch: Any) -> Claims:
     def claim_noting(*args: Any) -> Any:
         claimed = claim(*args)
         if claimed is not None:
-            claims.claimed(claimed.chunk_id, claimed.epoch)
+            claims.chunks.append((claimed.chunk_id, claimed.epoch))
         return claimed
 
     def get_unless_ignorant(name: str) -> Any:

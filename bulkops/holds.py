@@ -97,7 +97,8 @@ def refresh_chunk_due(chunk: Chunk) -> None:
 def send_turns(job: Job, *, first: bool = False) -> None:
     """Queue every turn that nobody holds and that has no message; for a new job, a resumed one, or a rescued one."""
     wanted = 1 if job.state == JobState.PREPARING else job.parallelism
-    for turn in Turn.objects.filter(job=job, number__lt=wanted, holder__isnull=True, message_id__isnull=True):
+    free = Turn.objects.filter(job=job, number__lt=wanted, holder__isnull=True, message_id__isnull=True)
+    for turn in free.order_by("number"):
         dispatch.send(job, turn, first=first)
 
 

@@ -77,7 +77,8 @@ def test_four_workers_together_hold_the_limit_and_use_it(limited, settings):
     assert job.state == JobState.COMPLETED
     at = moments(job)
     assert most_within_a_second(at) <= 20 * 1.5
-    assert 20 * 0.4 <= len(at) / (at[-1] - at[0]) <= 20 * 1.2
+    # Far below the limit only a machine is that has much else to do; a limit held per worker would be far above it.
+    assert 20 * 0.15 <= len(at) / (at[-1] - at[0]) <= 20 * 1.2
     assert verify(job.pk).agrees
 
 

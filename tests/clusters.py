@@ -105,7 +105,9 @@ class RealCluster:
 
     def pid_of(self, number: int) -> int:
         """The process of the worker with that number, as the leader's log says."""
-        said = re.findall(rf"worker={number} event=worker_started pid=(\d+)", self.log.read_text())
+        started = rf"worker={number} event=worker_started pid=(\d+)"
+        # The process is there a moment before its line.
+        said: list[str] = wait_for(lambda: re.findall(started, self.log.read_text()), 10, f"worker {number} in the log")
         return int(said[-1])
 
     def numbers(self) -> dict[int, int]:

@@ -48,6 +48,16 @@ class Job(models.Model):
     tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     input_name = models.CharField(max_length=255, blank=True)
+    upload = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="The folder of the files that came with it."
+    )
+    schedule = models.CharField(
+        max_length=80,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The schedule that began it, whose slot it holds.",
+    )
 
     state = models.CharField(max_length=25, choices=JobState.choices)
     slot = models.CharField(max_length=100, null=True, unique=True, editable=False)  # noqa: DJ001 - NULLs never collide

@@ -26,6 +26,12 @@ NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 """What `qcluster --queues a,b` can name, and what fits django-q2's column."""
 PERMISSION = re.compile(r"\w+\.\w+")
+METHODS = {
+    "items": "params",
+    "process": "item, params, context",
+    "finish": "params, summary",
+    "authorize": "user, params",
+}
 MOST = 32_767
 """Of workers and of attempts; PostgreSQL's smallint."""
 
@@ -128,6 +134,12 @@ class Operation:
         """Do one item. What it returns, if JSON, is the item's result; what it raises fails the item."""
         raise NotImplementedError
 
+    def authorize(self, user: Any, params: dict[str, Any]) -> None:
+        """Raise `bulkops.NotPermitted`, with the reason, for a user who may not run it with these parameters.
+
+        For what `permission` cannot tell. Asked at submit, and at every slice, where a refusal pauses the job.
+        """
+
     def finish(self, params: dict[str, Any], summary: dict[str, int]) -> Any:
         """Runs once after the last item, in the transaction that ends the job. What it returns is the job's result."""
 
@@ -213,7 +225,7 @@ def _faults(operation: Operation) -> Iterator[str]:
         yield f": `name` must be lower-case words joined by hyphens, not {operation.name!r}."
     if type(operation).process is Operation.process:
         yield " has no `process(self, item, params, context)`."
-    for method, arguments in (("items", "params"), ("process", "item, params, context"), ("finish", "params, summary")):
+    for method, arguments in METHODS.items():
         yield from _method_faults(operation, method, arguments)
     for label in ("Params", "Item"):
         yield from _form_faults(label, getattr(operation, label))

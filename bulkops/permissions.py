@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bulkops.exceptions import NotPermitted
+
 if TYPE_CHECKING:
     from bulkops.models import Job
     from bulkops.operation import Operation
@@ -14,6 +16,20 @@ def may_submit(user: Any, operation: Operation) -> bool:
     if not (user.is_authenticated and user.is_active):
         return False
     return operation.permission is None or user.has_perm(operation.permission)
+
+
+def refusal(user: Any, operation: Operation, params: dict[str, Any]) -> str | None:
+    """Why this user may not run the operation with these cleaned parameters; None where they may.
+
+    Empty where they lack its permission, which the caller has words for.
+    """
+    if not may_submit(user, operation):
+        return ""
+    try:
+        operation.authorize(user, params)
+    except NotPermitted as refused:
+        return refused.message
+    return None
 
 
 def may_see(user: Any, job: Job) -> bool:

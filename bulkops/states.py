@@ -118,3 +118,4 @@ class EventKind(TextChoices):
     FORCED = "forced", "taken away from its workers"
     RETRIED = "retried", "items taken by another job"
     RATE_CHANGED = "rate_changed", "speed limit changed"
+    RUN_SKIPPED = "run_skipped", "a scheduled run was skipped, since this one was still active"

@@ -44,10 +44,15 @@ def user_slot(user: Any) -> str:
     return f"user:{user.pk}"
 
 
+def slot_of(job: Job) -> str:
+    """The slot that a job needs: its schedule's own where one began it, else its owner's."""
+    return f"schedule:{job.schedule}" if job.schedule else user_slot(job.owner)
+
+
 def begin(job: Job, state: JobState, *, actor: Any, detail: str = "") -> None:
-    """Insert a new job in its first state, holding its owner's slot. Raises IntegrityError if the slot is taken."""
+    """Insert a new job in its first state, holding its slot. Raises IntegrityError if the slot is taken."""
     job.state = state
-    job.slot = user_slot(job.owner)
+    job.slot = slot_of(job)
     job.save(force_insert=True)
     events.record(job, EventKind.SUBMITTED, actor=actor, to_state=state, detail=detail)
 

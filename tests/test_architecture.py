@@ -14,8 +14,8 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads"},
-    {"operation", "inputs", "manifests", "idempotency", "fields"},
+    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads", "outbound"},
+    {"operation", "inputs", "manifests", "idempotency", "fields", "sources", "result_files", "uploaded_files"},
     {"registry", "querysets"},
     {"models"},
     {"events", "permissions", "liveness", "verify", "failures", "permits"},
@@ -23,11 +23,11 @@ LAYERS = (
     {"dispatch", "doubt", "lineage"},
     {"holds"},
     {"progress", "diagnosis"},
-    {"status"},
+    {"status", "report"},
     {"services", "engine"},
-    {"cluster", "checks", "retention"},
-    {"web", "api", "admin", "management"},
-    {"templatetags", "apps"},
+    {"cluster", "checks", "retention", "dry_run", "testing", "scheduling"},
+    {"web", "api", "admin", "admin_actions", "management"},
+    {"templatetags", "apps", "contrib"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FACES = LAYERS[-1] | LAYERS[-2]
@@ -137,7 +137,7 @@ def test_services_and_engine_meet_only_in_the_tables():
 
 def test_only_dispatch_and_the_cluster_know_the_queue():
     def uses(path):
-        if name_of(path) == "dispatch" or name_of(path).startswith("cluster."):
+        if name_of(path) in {"dispatch", "scheduling"} or name_of(path).startswith("cluster."):
             return []
         return [imported for imported, _ in imports_of(path) if imported.startswith("django_q")]
 

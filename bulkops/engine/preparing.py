@@ -11,10 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.query import FlatValuesListIterable, ModelIterable
+from django.db.models import F
 
-from bulkops import events, holds, lineage, manifests, transitions
+from bulkops import events, holds, lineage, manifests, sources, transitions
 from bulkops.conf import conf
 from bulkops.engine import finishing, hand, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -102,7 +101,7 @@ class _Preparation:
         """Store what `items` yields; the last commit makes the job queued."""
         with holding(self._in_hand()):
             source = self.operation.items(self.params)
-        items = self._watched(self._held(_read(source)))
+        items = self._watched(self._held(sources.read(source)))
         if self.job.limit is not None:
             items = itertools.islice(items, self.job.limit)
         self._store(manifests.pack(self._cleaned(items)))
@@ -225,32 +224,3 @@ def _in_batches(packed: Iterable[Packed]) -> Iterator[list[Packed]]:
             batch, since = [], time.monotonic()
     if batch:
         yield batch
-
-
-def _read(source: Iterable[Any]) -> Iterator[Any]:
-    """Items of any iterable; a queryset is read by keyset, so that no cursor or snapshot stays open for long."""
-    if not isinstance(source, QuerySet):
-        yield from source
-    elif source.query.is_sliced or source.query.combinator or source.query.distinct or _is_grouped(source):
-        yield from source.iterator(chunk_size=conf().chunk_items)
-    elif source._iterable_class is FlatValuesListIterable and source._fields == ("pk",):  # type: ignore[attr-defined]  # noqa: SLF001
-        yield from _keys(source)
-    elif source._iterable_class is ModelIterable:  # noqa: SLF001
-        yield from _keys(source.values_list("pk", flat=True))
-    else:
-        keys = _keys(source.order_by().values_list("pk", flat=True))
-        while page := list(itertools.islice(keys, conf().chunk_items)):
-            yield from source.filter(pk__in=page).order_by("pk")
-
-
-def _is_grouped(source: QuerySet[Any]) -> bool:
-    """Whether a row stands for a group of rows, and so has no key of its own."""
-    return source.query.group_by is not None and source._iterable_class is not ModelIterable  # noqa: SLF001
-
-
-def _keys(source: QuerySet[Any]) -> Iterator[Any]:
-    """Primary keys in order, a page at a time."""
-    page = list(source.order_by("pk")[: conf().chunk_items])
-    while page:
-        yield from page
-        page = list(source.filter(pk__gt=page[-1]).order_by("pk")[: conf().chunk_items])

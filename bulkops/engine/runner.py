@@ -53,8 +53,8 @@ def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
     try:
         operation = registry.get(job.operation)
         params = operation.clean_params(job.params)
-        permitted = permissions.may_submit(job.owner, operation)
         unknown.known_here(job)
+        refused = permissions.refusal(job.owner, operation, params)
     except UnknownOperation:
         unknown.leave_to_others(taken)
         return "unknown"
@@ -67,8 +67,8 @@ def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
             raise
         finishing.fail(taken, f"The job could not be begun: {describe(error)}", code_of(error))
         return "failed"
-    if not permitted:
-        _pause(taken, "The owner may no longer run this operation.")
+    if refused is not None:
+        _pause(taken, f"The owner may no longer run this operation. {refused}".strip())
         finishing.end_slice(taken, None, operation, params)
         return "paused"
     if job.state == JobState.PREPARING:

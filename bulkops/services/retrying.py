@@ -32,7 +32,7 @@ def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
         raise NotPermitted("You may not control this job.")
     if not permissions.may_submit(owner, operation):
         raise NotPermitted("The owner may no longer run this operation.")
-    return decided_by_the_database(owner, lambda: _retry(job, owner, actor, items, reason))
+    return decided_by_the_database(transitions.user_slot(owner), lambda: _retry(job, owner, actor, items, reason))
 
 
 def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:
@@ -84,6 +84,7 @@ def _child(parent: Job, owner: Any, kind: str) -> Job:
         tags=parent.tags,
         metadata=parent.metadata,
         input_name=parent.input_name,
+        upload=parent.upload,
         params=parent.params,
         parallelism=parent.parallelism,
         queue=registry.get(parent.operation).queue,

@@ -19,7 +19,7 @@ from bulkops.exceptions import (
     SubmissionBusy,
 )
 from bulkops.models import Job, Turn
-from bulkops.operation import storable_params
+from bulkops.operation import FASTEST, SLOWEST, is_rate, storable_params
 from bulkops.services.locking import is_lock_timeout, lock_user
 from bulkops.states import JobState
 
@@ -49,11 +49,15 @@ class Submission:
         tags: list[str],
         metadata: dict[str, Any],
         input_name: str,
+        rate_per_second: float | None,
+        upload: str,
+        schedule: str,
     ) -> None:
         self.user = user
         self.operation = operation
         self.params = params
         self.name, self.tags, self.metadata, self.input_name = name, tags, metadata, input_name
+        self.rate_per_second, self.upload, self.schedule = rate_per_second, upload, schedule
         self.limit = limit
         self.parallelism = parallelism
         self.collects = items is None
@@ -74,6 +78,7 @@ class Submission:
             name=self.name,
             tags=self.tags,
             metadata=self.metadata,
+            **({} if self.rate_per_second == self.operation.rate_per_second else {"rate": self.rate_per_second}),
         )
 
     def job(self) -> Job:
@@ -91,7 +96,9 @@ class Submission:
             parallelism=self.parallelism,
             queue=self.operation.queue,
             collects=self.collects,
-            rate_per_second=self.operation.rate_per_second,
+            rate_per_second=self.rate_per_second,
+            upload=self.upload,
+            schedule=self.schedule,
         )
 
 
@@ -127,15 +134,19 @@ def check(
     tags: Iterable[str] = (),
     metadata: dict[str, Any] | None = None,
     input_name: str = "",
+    rate_per_second: float | None = None,
+    upload: str = "",
+    schedule: str = "",
 ) -> Submission:
     """Parse and check a submission without locking or storing anything.
+
+    `rate_per_second` is the job's speed limit, at most the operation's own. `upload` names the folder of the files
+    that its items are. A job that a `schedule` begins holds that one's slot, not the user's.
 
     Raises UnknownOperation, NotPermitted, InvalidParams, InvalidItems, InputTooLarge or InvalidSubmission.
     """
     found = registry.get(operation)
-    if not permissions.may_submit(user, found):
-        raise NotPermitted(f"You may not run “{found.title}”.")
-    stored = storable_params(found, found.with_defaults(params or {}))
+    stored = _permitted_params(user, found, params or {})
     if items is None and not found.collects:
         raise InvalidItems("This operation needs items: paste them or upload a file.")
     if limit is not None and not 1 <= limit <= 2**31 - 1:
@@ -143,6 +154,7 @@ def check(
     wanted = 1 if parallelism is None else parallelism
     if not 1 <= wanted <= found.parallelism:
         raise InvalidSubmission(f"The parallelism must be between 1 and {found.parallelism}.")
+    rate = _rate(found, rate_per_second)
     tag_list = [storable.text(tag, 50) for tag in tags]
     extra = _storable_metadata(metadata or {})
     return Submission(
@@ -156,7 +168,32 @@ def check(
         tags=tag_list,
         metadata=extra,
         input_name=storable.text(input_name, 255),
+        rate_per_second=rate,
+        upload=upload,
+        schedule=schedule,
     )
+
+
+def _permitted_params(user: Any, operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters as they are stored. Who lacks the operation's permission learns nothing about them."""
+    if not permissions.may_submit(user, operation):
+        raise NotPermitted(f"You may not run “{operation.title}”.")
+    stored = storable_params(operation, operation.with_defaults(given))
+    refused = permissions.refusal(user, operation, operation.clean_params(stored))
+    if refused is not None:
+        raise NotPermitted(refused)
+    return stored
+
+
+def _rate(operation: Operation, wanted: float | None) -> float | None:
+    most = operation.rate_per_second
+    if wanted is None:
+        return most
+    if not is_rate(wanted):
+        raise InvalidSubmission(f"The speed limit must be from {SLOWEST:g} to {FASTEST:,} items per second.")
+    if most is not None and wanted > most:
+        raise InvalidSubmission(f"This operation's speed is limited to {most:g} items per second.")
+    return wanted
 
 
 def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -187,11 +224,12 @@ def submit(*, user: Any, operation: str, idempotency_key: str | None = None, **w
 
 def record(submission: Submission, key: str | None = None) -> Job:
     """The transaction of `submit`."""
-    return decided_by_the_database(submission.user, lambda: _record(submission, key))
+    slot = transitions.slot_of(submission.job())
+    return decided_by_the_database(slot, lambda: _record(submission, key))
 
 
-def decided_by_the_database(user: Any, insert: Callable[[], Job]) -> Job:
-    """Run what inserts a job of that user in a transaction, and again when a constraint decided a race.
+def decided_by_the_database(slot: str, insert: Callable[[], Job]) -> Job:
+    """Run what inserts a job that needs that slot in a transaction, and again when a constraint decided a race.
 
     The next look will see who won it. Raises ActiveJobExists or SubmissionBusy where a row lock was not to be had.
     """
@@ -206,8 +244,8 @@ def decided_by_the_database(user: Any, insert: Callable[[], Job]) -> Job:
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-            raise _busy(user) from None
-    raise _busy(user)
+            raise _busy(slot) from None
+    raise _busy(slot)
 
 
 def _record(submission: Submission, key: str | None) -> Job:
@@ -215,7 +253,8 @@ def _record(submission: Submission, key: str | None) -> Job:
     lock_user(user)
     fingerprint = submission.fingerprint() if key is not None else ""
     # Looked up before the key, which was committed with it: so a job that is found was found with its key.
-    active = Job.objects.filter(slot=transitions.user_slot(user)).first()
+    job = submission.job()
+    active = Job.objects.filter(slot=transitions.slot_of(job)).first()
     if key is not None:
         known = idempotency.find(user_id=user.pk, key=key, fingerprint=fingerprint)
         if known is not None:
@@ -223,7 +262,6 @@ def _record(submission: Submission, key: str | None) -> Job:
             return known
     if active is not None:
         raise ActiveJobExists(active)
-    job = submission.job()
     state = JobState.PREPARING if submission.prepares else JobState.QUEUED
     transitions.begin(job, state, actor=user, detail=submission.input_name)
     if key is not None:
@@ -240,6 +278,6 @@ def _is_race(error: IntegrityError) -> bool:
     return constraint == "bulkops_idempotency_once" or "slot" in constraint
 
 
-def _busy(user: Any) -> ActiveJobExists | SubmissionBusy:
-    active = Job.objects.filter(slot=transitions.user_slot(user)).first()
+def _busy(slot: str) -> ActiveJobExists | SubmissionBusy:
+    active = Job.objects.filter(slot=slot).first()
     return SubmissionBusy() if active is None else ActiveJobExists(active)

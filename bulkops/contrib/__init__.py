@@ -1,0 +1,1 @@
+"""Operations that ship with bulkops, each an app of its own: name it in INSTALLED_APPS to switch it on."""

@@ -1,4 +1,4 @@
-"""Tells a database that is away from an error of our own making."""
+"""Tells a database that is away, or a row that somebody keeps locked, from an error of our own making."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ if TYPE_CHECKING:
     from logging import Logger
 
 
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
 def is_away(error: Error) -> bool:
     """Whether the database could not be asked, so that asking again may help.
 
     psycopg2 has no class of its own for a session that the server cut while it answered: a bare DatabaseError.
     """
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether the wait for a row took longer than `lock_timeout`."""
+    return any(getattr(one, "pgcode", None) == _LOCK_NOT_AVAILABLE for one in (error, error.__cause__))
 
 
 class Outage:

@@ -23,9 +23,8 @@ from bulkops.cluster.watchdog import Watchdog
 from bulkops.cluster.workers import Workers
 from bulkops.conf import conf
 from bulkops.engine import casualties, rescue, sessions
-from bulkops.engine.faults import sqlstate
 from bulkops.models import Cluster
-from bulkops.outage import Outage, is_away
+from bulkops.outage import Outage, is_away, is_lock_timeout
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -139,7 +138,7 @@ class Leader:
         try:
             return dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out)
         except Exception as error:
-            if sqlstate(error) == rescue.LOCK_NOT_AVAILABLE:
+            if is_lock_timeout(error):
                 return False
             if isinstance(error, Error) and is_away(error):
                 raise

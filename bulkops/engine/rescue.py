@@ -19,9 +19,8 @@ from bulkops import dispatch, holds, transitions
 from bulkops.clock import from_now
 from bulkops.conf import conf
 from bulkops.engine import breaker, sessions
-from bulkops.engine.faults import sqlstate
 from bulkops.models import Chunk, Cluster, Job, Turn
-from bulkops.outage import is_away
+from bulkops.outage import is_away, is_lock_timeout
 from bulkops.states import STOPPING, WORKABLE
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bulkops.engine")
 
 FORGET_SECONDS = 24 * 3600
-LOCK_NOT_AVAILABLE = "55P03"
 
 
 def rescue(ends_at: float = math.inf, *, cluster: Cluster | None = None, living: Iterable[int] = ()) -> int:
@@ -83,7 +81,7 @@ def _unless_locked(job_id: UUID) -> Iterator[None]:
         with transaction.atomic():
             yield
     except Exception as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+        if is_lock_timeout(error):
             logger.warning("job=%s event=rescue_waits a row is locked", job_id)
         elif isinstance(error, Error) and is_away(error):
             raise

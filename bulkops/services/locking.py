@@ -11,18 +11,12 @@ from django.db import OperationalError, connection, transaction
 from bulkops import holds, permissions, transitions
 from bulkops.conf import conf
 from bulkops.exceptions import NotAllowedNow, NotPermitted
+from bulkops.outage import is_lock_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bulkops.models import Job
-
-_LOCK_NOT_AVAILABLE = "55P03"
-
-
-def is_lock_timeout(error: OperationalError) -> bool:
-    """Whether the wait for a row took longer than `lock_timeout_seconds`."""
-    return getattr(error.__cause__, "pgcode", None) == _LOCK_NOT_AVAILABLE
 
 
 def lock_user(user: Any) -> None:

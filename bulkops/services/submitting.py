@@ -20,7 +20,8 @@ from bulkops.exceptions import (
 )
 from bulkops.models import Job, Turn
 from bulkops.operation import FASTEST, SLOWEST, is_rate, storable_params
-from bulkops.services.locking import is_lock_timeout, lock_user
+from bulkops.outage import is_lock_timeout
+from bulkops.services.locking import lock_user
 from bulkops.states import JobState
 
 if TYPE_CHECKING:

@@ -519,6 +519,7 @@ def protocol(owner, stranger, settings, monkeypatch):
         registry.unregister(operation.name)
 
 
+@pytest.mark.slow
 def test_whatever_happens_in_whatever_order_nothing_is_lost_doubled_or_stuck(protocol, pytestconfig):
     examples = pytestconfig.getoption("--model-examples")
     run_state_machine_as_test(

@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import ngettext
@@ -100,7 +101,7 @@ class JobAdmin(ReadOnlyAdmin):
         ),
         ("Times", {"fields": ("created_at", "started_at", "finished_at")}),
         ("End", {"fields": ("error", "error_code", "cancel_reason", "shown_result", "parent")}),
-        ("Work", {"fields": ("queue", "chunks", "failed_items", "events")}),
+        ("Work", {"fields": ("queue", "chunks", "report", "failed_items", "events")}),
     )
 
     def has_view_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
@@ -192,6 +193,11 @@ class JobAdmin(ReadOnlyAdmin):
         found = Chunk.objects.filter(job=job)
         held = found.filter(holder__isnull=False).count()
         return f"{found.count():,}, {found.filter(finished=True).count():,} finished, {held:,} in hand"
+
+    @admin.display(description="report")
+    def report(self, job: Job) -> str:
+        """Every item with what became of it."""
+        return format_html('<a href="{}?bom=1">All items as CSV</a>', reverse("bulkops:job-report", args=[job.pk]))
 
     @admin.display(description="failed items")
     def failed_items(self, job: Job) -> str:

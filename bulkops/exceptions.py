@@ -154,6 +154,21 @@ class InvalidRate(BulkopsError):
     code = "validation"
 
 
+# -- raised by the report
+
+
+class InvalidReport(BulkopsError):
+    """There is no such report."""
+
+    code = "validation"
+
+
+class ReportBroken(BulkopsError):
+    """The job was deleted, or its items collected anew, while its report was written."""
+
+    code = "report-broken"
+
+
 # -- raised inside a worker
 
 

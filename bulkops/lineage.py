@@ -79,8 +79,8 @@ def key_of(job: Job, root: int) -> str:
 
 def key_at(job: Job, position: int) -> str:
     """The key of the item at that position; reads its manifest."""
-    chunk = Chunk.objects.filter(job=job, start__lte=position).order_by("-start").first()
-    return "" if chunk is None else key_of(job, _content(job, chunk.number).root(position - chunk.start, chunk.start))
+    root = _root_at(job, position)
+    return "" if root is None else key_of(job, root)
 
 
 def is_taken(job: Job, position: int) -> bool:
@@ -91,11 +91,16 @@ def is_taken(job: Job, position: int) -> bool:
     children = list(job.children.filter(_TAKES, retry_items=IN_DOUBT))
     if any(child.total is None for child in children):
         return True
+    root = _root_at(job, position) if children else None
+    return root is not None and any(root in _roots(child) for child in children)
+
+
+def _root_at(job: Job, position: int) -> int | None:
+    """The root position of the item at that position; None where there is no such item."""
     chunk = Chunk.objects.filter(job=job, start__lte=position).order_by("-start").first()
-    if not children or chunk is None:
-        return False
-    root = _content(job, chunk.number).root(position - chunk.start, chunk.start)
-    return any(root in _roots(child) for child in children)
+    if chunk is None or position >= chunk.start + chunk.size:
+        return None
+    return _content(job, chunk.number).root(position - chunk.start, chunk.start)
 
 
 def _roots(job: Job) -> Iterator[int]:

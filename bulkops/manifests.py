@@ -7,6 +7,7 @@ thousand rows.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zlib
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
+_NAMES_BYTES = 4096
 COPY_BYTES = 4 * 1024 * 1024
 DEEPEST = 100
 """Levels of an item; more could be written here and yet not be read in a worker, deeper in its call stack."""
@@ -78,6 +80,21 @@ def read(payload: bytes | memoryview) -> Content:
 def decode(payload: bytes | memoryview) -> list[Any]:
     """The items of a stored chunk, in order."""
     return read(payload).items
+
+
+def fields_of(payload: bytes | memoryview) -> tuple[dict[str, None], bool]:
+    """The fields of a stored chunk's items, in the order of their first naming, and whether any item has none.
+
+    Unpacks only the payload's beginning where the column names stand there once for all.
+    """
+    mark = '{"columns":'
+    begun = zlib.decompressobj().decompress(payload, _NAMES_BYTES).decode(errors="ignore")
+    if begun.startswith(mark):
+        with contextlib.suppress(ValueError):  # more names than that holds
+            return dict.fromkeys(json.JSONDecoder().raw_decode(begun, len(mark))[0]), False
+    items = decode(payload)
+    named = dict.fromkeys(name for item in items if isinstance(item, dict) for name in item)
+    return named, any(not isinstance(item, dict) for item in items)
 
 
 def _measure(position: int, item: Any) -> int:

@@ -115,6 +115,7 @@ def test_the_key_is_the_first_ancestors_over_all_generations(owner, worker, fail
     # The same key is shown to whoever has to look it up: at the child's first position lies the first job's second.
     assert lineage.key_at(second, 1) == f"{job.pk}:7"
     assert lineage.key_at(job, 7) == f"{job.pk}:7"
+    assert lineage.key_at(second, 2) == lineage.key_at(job, 8) == ""  # where there is no item
     assert [row.key for row in items.page(second).items] == [f"{job.pk}:1", f"{job.pk}:7"]
 
 

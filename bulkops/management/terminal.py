@@ -17,7 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
-from bulkops.exceptions import BulkopsError, NotAllowedNow, SubmissionBusy
+from bulkops.exceptions import BulkopsError, NotAllowedNow, ReportBroken, SubmissionBusy
 from bulkops.models import Job
 from bulkops.outage import is_away
 
@@ -111,7 +111,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return TRY_AGAIN, f"the database lacks tables or columns, run manage.py migrate: {first_line(error)}"
     if isinstance(error, CommandError):
         return error.returncode, str(error)
-    if isinstance(error, NotAllowedNow):
+    if isinstance(error, NotAllowedNow | ReportBroken):
         return REFUSED, str(error)
     return (TRY_AGAIN if isinstance(error, SubmissionBusy) else WRONG_USE), str(error)
 

@@ -93,6 +93,11 @@ class Details:
     def has_result(self) -> bool:
         return self.job.result is not None
 
+    @cached_property
+    def retried(self) -> bool:
+        """Whether another job took items of this one, so that a report can follow them there."""
+        return not self.job.is_active and self.job.children.exists()
+
     @property
     def timeline(self) -> list[Line]:
         """Newest first."""

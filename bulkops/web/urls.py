@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bulkops.web import control, fragments, health, pages, submitting
+from bulkops.web import control, fragments, health, pages, reports, submitting
 
 app_name = "bulkops"
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("jobs/open/", pages.open_job, name="open-job"),
     path("jobs/<uuid:pk>/", pages.job, name="job"),
     path("jobs/<uuid:pk>/items/", pages.job_items, name="job-items"),
+    path("jobs/<uuid:pk>/report.csv", reports.report_csv, name="job-report"),
     path("jobs/<uuid:pk>/cancel/", control.cancel, name="job-cancel"),
     path("jobs/<uuid:pk>/pause/", control.pause, name="job-pause"),
     path("jobs/<uuid:pk>/resume/", control.resume, name="job-resume"),

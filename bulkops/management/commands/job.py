@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkops import lineage, permits, progress, services, status
 from bulkops.exceptions import ActiveJobExists
+from bulkops.management import reporting
 from bulkops.management.terminal import (
     TerminalCommand,
     WrongUse,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
 ACTIVE_JOB = 3
 RATE = "rate"
+REPORT = "report"
 EVENTS_SHOWN = 10
 FAILURES_SHOWN = 5
 
@@ -35,14 +37,14 @@ class Command(TerminalCommand):
     """The shell may control every job: whoever can run it can write to the database anyway."""
 
     help = (
-        "Show a job, or: manage.py job ID cancel|pause|resume|rate|retry|decide. Exit 1: the job's state forbids it;"
-        " 3 (retry): its owner has an active job, whose id is printed."
+        "Show a job, or: manage.py job ID cancel|pause|resume|rate|retry|decide|report. Exit 1: the job's state forbids"
+        " it; 3 (retry): its owner has an active job, whose id is printed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The job, and what to do with it."""
         parser.add_argument("id", metavar="ID")
-        parser.add_argument("control", nargs="?", choices=[*CONTROLS, RATE, "retry", "decide"])
+        parser.add_argument("control", nargs="?", choices=[*CONTROLS, RATE, "retry", "decide", REPORT])
         parser.add_argument("--reason", metavar="TEXT", help="kept in the job's audit trail")
         parser.add_argument(
             "--items", choices=lineage.KINDS, help="retry: which items; otherwise what failed, if any did"
@@ -54,12 +56,16 @@ class Command(TerminalCommand):
         )
         parser.add_argument("--per-second", metavar="N", help="rate: items begun a second at most, or none")
         parser.add_argument("--json", action="store_true", help="print the status resource")
+        reporting.add_arguments(parser)
 
     def handle(self, **options: Any) -> None:
         """Control the job if asked to, then show it."""
         job = find_job(options["id"])
         control = options["control"]
         _check_options(control, options)
+        if control == REPORT:
+            reporting.write(job, options, self.stdout)
+            return
         if control == "retry":
             job = self.retry(job, options)
         elif control == "decide":
@@ -99,7 +105,7 @@ class Command(TerminalCommand):
 
 def _check_options(control: str | None, options: dict[str, Any]) -> None:
     """Each option with the control it belongs to; one that does nothing would be believed to have done something."""
-    if control in {None, RATE} and options["reason"] is not None:
+    if control in {None, RATE, REPORT} and options["reason"] is not None:
         raise WrongUse("--reason is for cancel, pause, resume, retry and decide")
     if options["force"] and control not in {"cancel", "pause"}:
         raise WrongUse("--force is for cancel and pause")
@@ -110,6 +116,7 @@ def _check_options(control: str | None, options: dict[str, Any]) -> None:
         raise WrongUse("decide needs --position N and --decision done|failed")
     if control != "decide" and any(given):
         raise WrongUse("--position and --decision are for decide")
+    reporting.check_options(options, wanted=control == REPORT)
     if (options["per_second"] is None) == (control == RATE):
         raise WrongUse("rate and --per-second belong together: manage.py job ID rate --per-second N, or none")
 

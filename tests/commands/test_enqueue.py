@@ -151,7 +151,7 @@ def test_wrong_use_is_one_line_and_exit_2(run, owner, lines, arguments, words):
         ("a.csv", b"note\nx\n", "lacks 1 column: number"),
         ("a.csv", b"number,note\nmany,x\n", "Item 0, number"),
         ("a.csv", b"", "empty"),
-        ("a.csv", b"number\n\xff\n", "not UTF-8"),
+        ("a.csv", b"number,note\n1,Zo\xc3\xab\n2,\xff\n", "not UTF-8"),
         ("a.json", b'{"number": 1}', "must be a list"),
         ("a.xls", b"", "not .xls"),
     ],

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bulkops.exceptions import InputError
 from bulkops.inputs import encodings, formats, json_values, streams, tables
 from bulkops.inputs.encodings import Encoding
-from bulkops.inputs.formats import SUFFIXES
+from bulkops.inputs.formats import ACCEPTED_SUFFIXES, SUFFIXES
 from bulkops.inputs.limits import Limits, body_limits, counted, file_limits
 from bulkops.inputs.reading import FORMATS, Choice, Items, Reading
 
@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
     from bulkops.operation import Operation
 
-__all__ = ["ENCODINGS", "FORMATS", "SUFFIXES", "Choice", "Items", "Preview", "Reading", "read_file", "read_pasted"]
+__all__ = [
+    "ACCEPTED_SUFFIXES",
+    "ENCODINGS",
+    "FORMATS",
+    "SUFFIXES",
+    "Choice",
+    "Items",
+    "Preview",
+    "Reading",
+    "read_file",
+    "read_pasted",
+]
 
 ENCODINGS = encodings.NAMES
 _NOTHING_SAID = Choice()

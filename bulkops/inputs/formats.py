@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".jsonl", ".json", ".txt")
 _OTHER_SUFFIXES = {".tsv": "csv", ".tab": "csv", ".ndjson": "jsonl"}
+ACCEPTED_SUFFIXES = (*SUFFIXES, *_OTHER_SUFFIXES)
 _NUMBER = re.compile(r"[-+]?[\d.,\s]+")
 
 

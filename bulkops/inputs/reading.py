@@ -58,7 +58,7 @@ class Reading:
 
     def _how(self) -> Iterator[str]:
         parts = []
-        if self.told_apart:
+        if self.told_apart or (self.format == "csv" and self.encoding is None):
             parts.append(FORMATS[self.format])
         if self.encoding is not None and (self.format == "csv" or self.encoding.codec != "utf-8"):
             parts.append(self.encoding.name)
@@ -70,8 +70,12 @@ class Reading:
             yield "The encoding is a guess: look whether all letters are right."
 
     def _mapped(self) -> Iterator[str]:
-        if self.columns:
-            pairs = [f"column {_quoted(name)} is taken as {taken}" for name, taken in self.columns.items()]
+        pairs = [
+            f"column {_quoted(name)} is taken as {taken}"
+            for name, taken in self.columns.items()
+            if name.casefold() != taken.casefold()  # which nobody would call another name
+        ]
+        if pairs:
             said = _listed(pairs)
             yield f"{said[0].upper()}{said[1:]}."
 

@@ -227,7 +227,7 @@ def test_a_dry_run_tells_how_the_input_was_read(run, owner, export):
         "Would be accepted: rows with 2 items.",
         "Read as Windows-1252, separated by semicolons.",
         "The encoding is a guess: look whether all letters are right.",
-        "Column “Ticket=No” is taken as number, column “Note” is taken as note.",
+        "Column “Ticket=No” is taken as number.",
         "Kept with the items, but not used: “Straße”.",
     ]
     assert json.loads(run(*arguments, "--json").out)["reading"] == {

@@ -101,6 +101,17 @@ class InputError(InvalidItems):
         self.line = line
 
 
+class ColumnsMissing(InputError):
+    """The table lacks columns that the items need.
+
+    `missing` are the fields without a column; `columns` is what the table has, for a person to say which is which.
+    """
+
+    def __init__(self, message: str, line: int | None, *, missing: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__(message, line)
+        self.missing, self.columns = list(missing), list(columns)
+
+
 class InputTooLarge(InvalidItems):
     """The input is larger than the limit."""
 

@@ -12,11 +12,12 @@ from django import forms
 
 from bulkops import inputs
 from bulkops.conf import conf
-from bulkops.exceptions import InputTooLarge
+from bulkops.exceptions import InputTooLarge, InvalidItems
 from bulkops.web import uploads
+from bulkops.web.columns import PREFIX, ColumnsForm, answered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from django.core.files.uploadedfile import UploadedFile
     from django.http import HttpRequest
@@ -39,10 +40,21 @@ class JobForm(forms.Form):
     file = forms.FileField(
         required=False,
         label="Or upload a file",
-        widget=forms.FileInput(attrs={"accept": ",".join(inputs.SUFFIXES)}),
+        widget=forms.FileInput(attrs={"accept": ",".join(inputs.ACCEPTED_SUFFIXES)}),
     )
     upload = forms.CharField(required=False, widget=forms.HiddenInput)
     forget_upload = forms.BooleanField(required=False, label="Leave this file out")
+    format = forms.ChoiceField(
+        required=False,
+        label="Format",
+        choices=[("", "Detect"), *((key, words[0].upper() + words[1:]) for key, words in inputs.FORMATS.items())],
+    )
+    encoding = forms.ChoiceField(
+        required=False,
+        label="Encoding of the file",
+        choices=[("", "Detect"), *inputs.ENCODINGS.items()],
+        help_text="Choose one if the preview shows wrong letters.",
+    )
     limit = forms.IntegerField(
         required=False,
         min_value=1,
@@ -64,7 +76,9 @@ class JobForm(forms.Form):
             )
         fields = list(operation.Item().fields) if operation.Item is not None else []
         self.fields["items"].help_text = (
-            f"CSV with a header row: {','.join(fields)}" if fields else "One item a line."
+            f"CSV with a header row: {','.join(fields)}; or JSON."
+            if fields
+            else "One item a line; JSON and cells copied from a spreadsheet are recognised."
         ) + (" Leave it empty to take all that the operation finds itself." if operation.collects else "")
         mb = conf().file_bytes // (1024 * 1024)
         self.fields["file"].help_text = f"CSV, JSON Lines, JSON or text; at most {mb} MB, {conf().file_items:,} items."
@@ -77,7 +91,7 @@ class Source:
     field: str
     """The form's field that a complaint about them belongs to."""
     name: str
-    items: Iterator[Any]
+    items: inputs.Items
     file: UploadedFile | None = None
     kept: uploads.Kept | None = None
 
@@ -102,6 +116,9 @@ class SubmitForms:
             before = {} if again is None else {k: v for k, v in again.params.items() if k not in operation.secret}
             self.params = operation.Params(request.POST if posted else None, prefix=prefix, initial=before)
         self.kept: uploads.Kept | None = None
+        self.columns: ColumnsForm | None = None
+        """Asks which column is which field, where that was not found out."""
+        self.answers = answered(request.POST, operation) if posted else {}
         self._opened: IO[bytes] | None = None
 
     def close(self) -> None:
@@ -121,11 +138,41 @@ class SubmitForms:
         if self.job.cleaned_data.get("items", "").strip() and (self.kept or self.request.FILES.get("file")):
             self.job.add_error("items", "There is a file too. Give the items here or in a file, not both.")
             return False
+        if len(set(self.answers.values())) < len(self.answers):
+            self.job.add_error(None, "The same column was chosen for two fields.")
+            return False
         return all(valid)
 
     @property
     def errors(self) -> bool:
         return bool(self.job.errors or (self.params is not None and self.params.errors))
+
+    @property
+    def carried_answers(self) -> dict[str, str]:
+        """The columns that were chosen, as hidden fields."""
+        return {PREFIX + name: column for name, column in self.answers.items()}
+
+    def ask_columns(self, fields: Iterable[str], columns: Iterable[str]) -> None:
+        """Ask for the columns of these fields, and again for those that were chosen before."""
+        self.columns = ColumnsForm(self.operation, {**dict.fromkeys(fields), **self.answers}, columns, self.answers)
+
+    def ask_columns_again(self) -> None:
+        """Ask for the column of every field, where the items given are a table; the answers are those in force."""
+        if self.operation.Item is None:
+            return
+        source = None
+        try:
+            source = self.source()
+            next(source.items if source else iter(()), None)
+        except InvalidItems:
+            pass  # told when it is sent
+        if source is not None and source.items.reading.header:
+            reading = source.items.reading
+            names = self.operation.Item().fields
+            found = {name: name for name in names if name in reading.header}
+            found |= {taken: column for column, taken in reading.columns.items()}
+            self.answers = found | self.answers
+            self.ask_columns(names, reading.header)
 
     @property
     def carried(self) -> list[forms.BoundField]:
@@ -135,19 +182,27 @@ class SubmitForms:
 
     def source(self) -> Source | None:
         """The items that were given, as a stream that may raise InputError or InputTooLarge; None without any."""
+        asked = self.job.cleaned_data
+        choice = inputs.Choice(
+            format=asked.get("format", ""),
+            encoding=asked.get("encoding", ""),
+            columns={column: name for name, column in self.answers.items()},
+            lenient=True,
+        )
         file = self.request.FILES.get("file")
         if file is not None:
             file.seek(0)
             stream: IO[bytes] = file
-            return Source("file", file.name or "", inputs.read_file(stream, file.name or "", self.operation), file=file)
+            rows = inputs.read_file(stream, file.name or "", self.operation, choice)
+            return Source("file", file.name or "", rows, file=file)
         if self.kept is not None:
             self._opened = self.kept.open()
-            rows = inputs.read_file(self._opened, self.kept.name, self.operation)
+            rows = inputs.read_file(self._opened, self.kept.name, self.operation, choice)
             return Source("file", self.kept.name, rows, kept=self.kept)
-        text = self.job.cleaned_data["items"]
+        text = asked.get("items", "")
         if not text.strip():
             return None
-        return Source("items", "", inputs.read_pasted(text, self.operation))
+        return Source("items", "", inputs.read_pasted(text, self.operation, choice))
 
     def refuse_large_file(self) -> None:
         """Raises InputTooLarge, for an upload that was cut off for its size."""

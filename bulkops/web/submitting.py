@@ -25,6 +25,7 @@ from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
     BulkopsError,
+    ColumnsMissing,
     IdempotencyKeyReused,
     InvalidIdempotencyKey,
     InvalidItems,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from bulkops.models import Job
     from bulkops.operation import Operation
+    from bulkops.web.forms import Source
 
 ERRORS_SHOWN = 10
 SWAPPED = {HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
@@ -95,6 +97,8 @@ def _posted(request: HttpRequest, found: Operation, bounded: uploads.BoundedUplo
     except InvalidParams as bad:
         attempt.forms.add_errors(bad.errors)
         return attempt.again()
+    except ColumnsMissing as missing:
+        return attempt.ask(missing)
     except InvalidItems as bad:
         attempt.complain(bad)
         return attempt.again(status=413 if bad.code == "too-large" else 422)
@@ -141,6 +145,7 @@ class Attempt:
     forms: SubmitForms
     field: str = "items"
     """Where complaints about the items are shown."""
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         if self.request.FILES:
@@ -156,8 +161,13 @@ class Attempt:
         action = self.request.POST.get("action", "start")
         if not valid:
             spent = self._job_of_spent_form()
-            return responses.to_job(spent, self.request) if spent is not None else self.again()
+            if spent is not None:
+                return responses.to_job(spent, self.request)
+            if self.forms.answers:
+                self.forms.ask_columns_again()
+            return self.again()
         if action == "edit":
+            self.forms.ask_columns_again()
             return self.again(status=200)
         return self.preview() if action == "preview" else self.start()
 
@@ -165,8 +175,7 @@ class Attempt:
         """Submit, and take the person to the job."""
         if liveness.workers_missing():
             return self.again(problem=liveness.NO_WORKER, status=503)
-        source = self.forms.source()
-        self.field = source.field if source else "items"
+        source = self._given()
         job = services.submit(
             user=self.request.user,
             operation=self.operation.name,
@@ -181,29 +190,36 @@ class Attempt:
 
     def preview(self) -> HttpResponse:
         """Show the first rows and the count; nothing but an uploaded file is kept."""
-        source = self.forms.source()
-        self.field = source.field if source else "items"
+        source = self._given()
         head: list[Any] = []
         rows = _remembering(source.items, head) if source else None
         submission = services.check(
             user=self.request.user, operation=self.operation.name, **self._what(rows, source.name if source else "")
         )
         total = submission.total or 0
-        kept = source.kept if source else None
-        if source is not None and source.file is not None:
-            kept = uploads.keep(source.file, self.request.user)
+        self._keep()
         context = {
             "operation": self.operation,
             "forms": self.forms,
             "key": self.key or str(uuid.uuid4()),
             "start": Start.of(self.request.user),
-            "kept": kept,
+            "kept": self.forms.kept,
             "preview": inputs.Preview(head[:total], total) if source else None,
+            "reading": source.items.reading if source else None,
             "left": max(0, total - len(head)),
             "limit": submission.limit,
             "params": self.operation.shown_params(submission.params),
         }
         return render(self.request, "bulkops/preview.html", context)
+
+    def ask(self, missing: ColumnsMissing) -> HttpResponse:
+        """The form once more, with a question for each field that no column was found for; the file is kept."""
+        self.complain(missing)
+        self._keep()
+        self.forms.ask_columns(missing.missing, missing.columns)
+        return self.again(
+            problem=f"Not all columns were found. Choose below which one is {', '.join(missing.missing)}."
+        )
 
     def again(self, *, problem: str = "", status: int = 422, fresh_key: bool = False, **more: Any) -> HttpResponse:
         """The form once more, filled as it was; its key stays good, for nothing was started with it."""
@@ -227,6 +243,16 @@ class Attempt:
             self.forms.job.add_error(self.field, line)
         if more > 0:
             self.forms.job.add_error(self.field, f"And {more} more.")
+
+    def _given(self) -> Source | None:
+        self.source = self.forms.source()
+        self.field = self.source.field if self.source else "items"
+        return self.source
+
+    def _keep(self) -> None:
+        """Keep an uploaded file for the next sending."""
+        if self.source is not None and self.source.file is not None:
+            self.forms.kept = uploads.keep(self.source.file, self.request.user)
 
     def _what(self, items: Iterator[Any] | None, input_name: str) -> dict[str, Any]:
         asked = self.forms.job.cleaned_data

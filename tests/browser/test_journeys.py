@@ -170,6 +170,27 @@ def test_preview_then_start_with_an_upload(tab: Callable[..., Page], cluster: An
     assert Job.objects.get().total == 1_200
 
 
+def test_an_export_with_headings_of_its_own_is_asked_about_and_read(
+    tab: Callable[..., Page], cluster: Any, tmp_path: Any, silence: Silence
+) -> None:
+    export = tmp_path / "export.csv"
+    export.write_bytes("Nummer;Note;Straße\n7;Zürich;Weg 1\n8;Köln;Weg 2\n".encode("cp1252"))
+    page = tab("/operations/rows/")
+    page.get_by_label("Or upload a file").set_input_files(export)
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("alert").first).to_have_text(
+        "Not all columns were found. Choose below which one is number."
+    )
+    page.get_by_label("Column for “Number”").select_option("Nummer")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="2 items, ready to start")).to_be_visible()
+    expect(page.get_by_text("Read as Windows-1252, separated by semicolons.")).to_be_visible()
+    expect(page.get_by_role("cell", name="Zürich", exact=True)).to_be_visible()
+    start_button(page).click()
+    expect(page.get_by_role("heading", name="Completed", exact=True)).to_be_visible()
+    silence.expect_refusal(422)
+
+
 def test_the_button_is_off_at_once_on_pressing(tab: Callable[..., Page], cluster: Any) -> None:
     page = tab("/operations/note/")
     page.get_by_label("Paste the items").fill("a")
@@ -224,7 +245,9 @@ def test_everything_works_without_javascript(
     page = tab_without_script
     accounts(1_000)
     page.goto("/operations/rows/")
-    page.get_by_label("Paste the items").fill("number\n1\n2\n3")
+    page.get_by_label("Paste the items").fill("Nummer\n1\n2\n3")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_label("Column for “Number”").select_option("Nummer")
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="3 items, ready to start")).to_be_visible()
     start_button(page).click()

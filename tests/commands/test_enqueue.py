@@ -17,10 +17,10 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 
-from bulkops import progress, registry, services
+from bulkops import manifests, progress, registry, services
 from bulkops.management import watching
 from bulkops.management.commands import enqueue
-from bulkops.models import Event, Job, Outcome
+from bulkops.models import Event, Job, Manifest, Outcome
 from bulkops.states import JobState
 from tests.clusters import environment, wait_for
 from tests.sample.models import Account, Effect
@@ -135,6 +135,13 @@ def test_standard_input_is_read_in_the_format_given(run, owner, monkeypatch):
         (["guarded", "--user", "owner", "--items", "FILE"], "may not run “Guarded”"),
         (["rows", "--user", "owner", "--items", "FILE"], "items have fields"),
         (["note", "--user", "owner", "--items", "FILE", "--colour"], "unrecognized arguments"),
+        (["note", "--user", "owner", "--map", "a=b"], "speak of the file that --items names"),
+        (["note", "--user", "owner", "--items", "FILE", "--map", "a=b"], "--map is for CSV"),
+        (
+            ["note", "--user", "owner", "--items", "FILE", "--map", "number"],
+            "reads COLUMN=FIELD, not “number”",
+        ),
+        (["note", "--user", "owner", "--items", "FILE", "--encoding", "klingon"], "invalid choice: 'klingon'"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(run, owner, lines, arguments, words):
@@ -151,7 +158,7 @@ def test_wrong_use_is_one_line_and_exit_2(run, owner, lines, arguments, words):
         ("a.csv", b"note\nx\n", "lacks 1 column: number"),
         ("a.csv", b"number,note\nmany,x\n", "Item 0, number"),
         ("a.csv", b"", "empty"),
-        ("a.csv", b"number\n\xff\n", "not UTF-8"),
+        ("a.csv", b"number,note\n1,Zo\xc3\xab\n2,\xff\n", "not UTF-8"),
         ("a.json", b'{"number": 1}', "must be a list"),
         ("a.xls", b"", "not .xls"),
     ],
@@ -194,6 +201,50 @@ def test_a_dry_run_tells_count_and_first_items_and_stores_nothing(run, owner, li
     assert ran.out.splitlines() == ["Would be accepted: note with 3 items.", '  "a"', '  "b"', '  "c"']
     assert not Job.objects.exists()
     assert not Event.objects.exists()
+
+
+@pytest.fixture
+def export(tmp_path):
+    """A spreadsheet's export: semicolons, an old encoding, headings of its own."""
+    path = tmp_path / "export.csv"
+    path.write_bytes("Ticket=No;Note;Stra\u00dfe\n7;Z\u00fcrich;Stra\u00dfe 1\n8;K\u00f6ln;Weg 2\n".encode("cp1252"))
+    return path
+
+
+def test_a_column_is_taken_as_the_field_that_the_person_says(run, owner, export):
+    ran = run("enqueue", "rows", "--user", "owner", "--items", export, "--map", "Ticket=No=number")
+    assert ran.code == 0
+    assert manifests.decode(Manifest.objects.get().payload)[0] == {
+        "number": "7",
+        "note": "Zürich",
+        "Straße": "Straße 1",
+    }
+
+
+def test_a_dry_run_tells_how_the_input_was_read(run, owner, export):
+    arguments = ("enqueue", "rows", "--user", "owner", "--items", export, "--map", "ticket=no=number", "--dry-run")
+    assert run(*arguments).out.splitlines()[:5] == [
+        "Would be accepted: rows with 2 items.",
+        "Read as Windows-1252, separated by semicolons.",
+        "The encoding is a guess: look whether all letters are right.",
+        "Column “Ticket=No” is taken as number.",
+        "Kept with the items, but not used: “Straße”.",
+    ]
+    assert json.loads(run(*arguments, "--json").out)["reading"] == {
+        "format": "csv",
+        "encoding": "cp1252",
+        "encoding_assumed": True,
+        "delimiter": ";",
+        "columns": {"Ticket=No": "number", "Note": "note"},
+        "unused_columns": ["Straße"],
+    }
+
+
+def test_the_encoding_that_the_person_says_is_no_guess(run, owner, export):
+    arguments = ("--map", "ticket=no=number", "--encoding", "cp1250", "--dry-run")
+    ran = run("enqueue", "rows", "--user", "owner", "--items", export, *arguments)
+    assert ran.out.splitlines()[1] == "Read as Windows-1250, separated by semicolons."
+    assert "guess" not in ran.out
 
 
 def test_a_dry_run_is_refused_as_the_submission_would_be(run, owner, lines):

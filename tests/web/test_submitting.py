@@ -276,7 +276,7 @@ def test_wrong_input_is_told_next_to_the_field(
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
-        (b"number\n\xff\xfe\n", "rows.csv", "not UTF-8"),
+        (b"number,note\n1,Zo\xc3\xab\n2,\xff\n", "rows.csv", "not UTF-8"),
         (b"", "rows.csv", "empty"),
         (b"PK", "rows.xlsx", "must end in"),
         (b"{", "rows.json", "not JSON"),

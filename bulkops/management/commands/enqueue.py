@@ -19,7 +19,7 @@ from bulkops.models import Job
 from bulkops.states import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from django.core.management.base import CommandParser
 
@@ -53,6 +53,20 @@ class Command(TerminalCommand):
         parser.add_argument(
             "--format", choices=[suffix[1:] for suffix in inputs.SUFFIXES], help="what `--items -` reads (default: txt)"
         )
+        parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="COLUMN=FIELD",
+            dest="columns",
+            help="which column of a CSV is which field of the items; repeatable",
+        )
+        parser.add_argument(
+            "--encoding",
+            choices=list(inputs.ENCODINGS),
+            metavar="NAME",
+            help="the input's encoding (default: detected)",
+        )
         parser.add_argument("--param", action="append", default=[], metavar="KEY=VALUE", dest="params")
         parser.add_argument("--limit", type=int, metavar="N", help="process the first N items only")
         parser.add_argument("--name", default="", help="what people call this job")
@@ -66,7 +80,8 @@ class Command(TerminalCommand):
         """Submit, answer, and wait if asked to."""
         operation = registry.get(options["operation"])
         user = find_user(options["user"])
-        with items_of(options["items"], options["format"], operation) as (items, input_name):
+        choice = choice_of(options)
+        with items_of(options["items"], operation, choice) as (items, input_name):
             what = {
                 "user": user,
                 "operation": operation.name,
@@ -78,7 +93,7 @@ class Command(TerminalCommand):
                 "input_name": input_name,
             }
             if options["dry_run"]:
-                self.dry_run(services.check(**what), as_json=options["json"])
+                self.dry_run(services.check(**what), items.reading if items else None, as_json=options["json"])
                 return
             job = self.submit(idempotency_key=options["idempotency_key"], **what)
         if not diagnosis.is_served(job.queue):
@@ -132,7 +147,7 @@ class Command(TerminalCommand):
         """The API's status resource, once."""
         self.stdout.write(json.dumps(status.resource(job), ensure_ascii=False, indent=2, default=str))
 
-    def dry_run(self, submission: services.Submission, *, as_json: bool) -> None:
+    def dry_run(self, submission: services.Submission, reading: inputs.Reading | None, *, as_json: bool) -> None:
         """What would be accepted."""
         operation = submission.operation
         first = manifests.decode(submission.packed[0].payload)[: conf().preview_items] if submission.packed else []
@@ -145,6 +160,7 @@ class Command(TerminalCommand):
                 "limit": submission.limit,
                 "collects": submission.collects,
                 "first_items": first,
+                "reading": reading.as_json() if reading else None,
             }
             self.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
         elif submission.collects:
@@ -152,6 +168,8 @@ class Command(TerminalCommand):
             self.stdout.write(f"Would be accepted: {operation.name}; a worker collects its items{most}.")
         else:
             self.stdout.write(f"Would be accepted: {operation.name} with {submission.total:,} items.")
+            for sentence in reading.sentences if reading else []:
+                self.stdout.write(printable(sentence))
             for item in first:
                 self.stdout.write(f"  {printable(json.dumps(item, ensure_ascii=False))}")
             if (submission.total or 0) > len(first):
@@ -161,18 +179,41 @@ class Command(TerminalCommand):
             self.note(f"But not now: {submission.user.get_username()} has an active job, {running.pk}.")
 
 
-@contextmanager
-def items_of(source: str | None, form: str | None, operation: Operation) -> Iterator[tuple[Iterable[Any] | None, str]]:
-    """The items that were given, open for reading, and what their input is called. Raises WrongUse, InputError."""
-    if form is not None and source != "-":
+def choice_of(options: Mapping[str, Any]) -> inputs.Choice:
+    """What the options say about the input. Raises WrongUse."""
+    if options["items"] is None and (options["columns"] or options["encoding"]):
+        raise WrongUse("--map and --encoding speak of the file that --items names")
+    if options["format"] is not None and options["items"] != "-":
         raise WrongUse("--format is for `--items -`; a file's name says what it is")
+    columns: dict[str, str] = {}
+    for pair in options["columns"]:
+        # A column's name may hold an equals sign; a field's cannot.
+        column, equals, field = pair.rpartition("=")
+        if not equals or not column or not field:
+            raise WrongUse(f"a mapping reads COLUMN=FIELD, not “{pair}”")
+        columns[column] = field
+    return inputs.Choice(format=options["format"] or "", encoding=options["encoding"] or "", columns=columns)
+
+
+@contextmanager
+def items_of(
+    source: str | None, operation: Operation, choice: inputs.Choice
+) -> Iterator[tuple[inputs.Items | None, str]]:
+    """The items that were given, open for reading, and what their input is called. Raises WrongUse, InputError."""
     if source is None:
         yield None, ""
     elif source == "-":
-        yield inputs.read_file(sys.stdin.buffer, f"stdin.{form or 'txt'}", operation), "standard input"
+        yield _read(sys.stdin.buffer, "stdin.txt", operation, choice), "standard input"
     else:
         with _opened(Path(source)) as file:
-            yield inputs.read_file(file, Path(source).name, operation), Path(source).name
+            yield _read(file, Path(source).name, operation, choice), Path(source).name
+
+
+def _read(file: IO[bytes], name: str, operation: Operation, choice: inputs.Choice) -> inputs.Items:
+    items = inputs.read_file(file, name, operation, choice)
+    if choice.columns and items.reading.format != "csv":
+        raise WrongUse("--map is for CSV, whose columns have names")
+    return items
 
 
 def _opened(path: Path) -> IO[bytes]:

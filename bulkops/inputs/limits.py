@@ -1,0 +1,58 @@
+"""How much of an input is taken, and how sizes and counts are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bulkops.conf import conf
+from bulkops.exceptions import InputError, InputTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of one kind of input is taken."""
+
+    what: str
+    """What messages call the input."""
+    size_bytes: int
+    items: int
+
+
+def file_limits() -> Limits:
+    """The limits of an uploaded file or of standard input."""
+    return Limits("file", conf().file_bytes, conf().file_items)
+
+
+def body_limits() -> Limits:
+    """The limits of typed or pasted text."""
+    return Limits("text", conf().body_bytes, conf().body_items)
+
+
+def counted(items: Iterable[Any], limits: Limits, none: str = "is empty") -> Iterator[Any]:
+    """The items, unless there are none or too many. Raises InputError and InputTooLarge."""
+    number = 0
+    for number, item in enumerate(items, 1):
+        if number > limits.items:
+            raise InputTooLarge(f"The {limits.what} has more than {limits.items:,} items.")
+        yield item
+    if not number:
+        raise InputError(f"The {limits.what} {none}.")
+
+
+def size(size_bytes: int) -> str:
+    """A size in words."""
+    for unit, name in ((_MB, "MB"), (1024, "KB")):
+        if size_bytes >= unit and size_bytes % unit == 0:
+            return f"{size_bytes // unit:,} {name}"
+    return f"{size_bytes:,} bytes"
+
+
+def count(number: int, noun: str) -> str:
+    """“1 column”, “2 columns”."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,141 @@
+"""CSV and its kin: the delimiter, the rows with the line each starts at, and the items they are.
+
+The delimiter is told from the first rows, quotes respected, or by Excel's first line `sep=;`, which is no row.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+from bulkops.conf import conf
+from bulkops.exceptions import InputError, InputTooLarge
+from bulkops.inputs import columns as columns_of
+from bulkops.inputs.limits import count, size
+from bulkops.inputs.reading import DELIMITERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bulkops.inputs.limits import Limits
+    from bulkops.inputs.reading import Choice, Reading
+    from bulkops.operation import Operation
+
+_SAMPLE_LINES = 50
+_SAMPLE_CHARS = 64 * 1024
+_SEPARATOR = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
+_MARKUP = re.compile(r"\s*<(!doctype html|html|head|body|table|\?xml)\b", re.IGNORECASE)
+
+
+def read(
+    lines: Iterator[str], limits: Limits, reading: Reading, operation: Operation | None, choice: Choice
+) -> Iterator[Any]:
+    """The rows under a header row: dicts of strings, or strings where there is one column and no `Item` form.
+
+    Columns that the operation does not know are kept; rows without any value are no items. Fills in the reading.
+    Raises InputError and InputTooLarge.
+    """
+    with_form = operation is not None and operation.Item is not None
+    rows = _rows(lines, reading, operation, choice)
+    start, first = next(rows, (0, []))
+    if not first:
+        raise InputError(f"The {limits.what} is empty.")
+    reading.header = columns_of.header(first, start)
+    found = columns_of.assign(reading.header, start, operation, choice)
+    reading.columns, reading.unused = found.taken, found.unused
+    single = len(found.keys) == 1 and not with_form
+    for start, row in rows:
+        if len(row) != len(found.keys):
+            raise InputError(
+                f"the row has {count(len(row), 'value')}, but the header has {count(len(found.keys), 'column')}.",
+                start,
+            )
+        yield row[0] if single else dict(zip(found.keys, row, strict=True))
+
+
+def _rows(
+    lines: Iterator[str], reading: Reading, operation: Operation | None, choice: Choice
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows that hold any value, header first, each with the line it starts at."""
+    # The limit is the process's, so it is only ever raised; a row of fields below it is measured as a whole.
+    if csv.field_size_limit() < conf().item_bytes:
+        csv.field_size_limit(conf().item_bytes)
+    before = 0
+    sample = _sample(lines)
+    if sample and (said := _SEPARATOR.fullmatch(sample[0].rstrip("\r\n"))):
+        before, sample, reading.delimiter = 1, sample[1:], said[1]
+    else:
+        reading.delimiter = _delimiter(sample, operation, choice)
+    _refuse_markup(sample)
+    reader = csv.reader(itertools.chain(sample, lines), delimiter=reading.delimiter, strict=True)
+    while True:
+        start = before + reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(_words(str(error)), start) from None
+        content = "".join(row)
+        if len(content) > conf().item_bytes:
+            raise InputTooLarge(f"Line {start}: the row is larger than an item may be ({size(conf().item_bytes)}).")
+        if content.strip():
+            yield start, row
+
+
+def _sample(lines: Iterator[str]) -> list[str]:
+    taken: list[str] = []
+    chars = 0
+    for line in lines:
+        taken.append(line)
+        # Blank lines tell nothing, but for how far the first row is.
+        chars += len(line)
+        if len(taken) >= _SAMPLE_LINES or chars >= _SAMPLE_CHARS:
+            break
+    return taken
+
+
+def _refuse_markup(sample: list[str]) -> None:
+    start, line = next(((number, line) for number, line in enumerate(sample, 1) if line.strip()), (0, ""))
+    if found := _MARKUP.match(line):
+        kind = "XML" if found[1] == "?xml" else "HTML"
+        raise InputError(f"this is {kind}, not CSV. Open it in a spreadsheet and save it as CSV.", start)
+
+
+def _delimiter(sample: list[str], operation: Operation | None, choice: Choice) -> str:
+    """The one under which the header has most of the wanted columns, then most columns that the rows have too.
+
+    Comma where all leave the header in one piece.
+    """
+
+    def merit(delimiter: str) -> tuple[int, float]:
+        rows = [row for row in _parsed(sample, delimiter) if "".join(row).strip()]
+        if not rows or len(rows[0]) < 2:
+            return 0, 0.0
+        same = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+        return columns_of.matches(rows[0], operation, choice), same * (len(rows[0]) - 1)
+
+    return max(DELIMITERS, key=merit)
+
+
+def _parsed(sample: list[str], delimiter: str) -> list[list[str]]:
+    """The sample's rows up to one that cannot be read, which may also be the last, cut one."""
+    rows: list[list[str]] = []
+    try:
+        rows.extend(csv.reader(sample, delimiter=delimiter, strict=True))
+    except csv.Error:
+        rows.append([])
+    return rows
+
+
+def _words(error: str) -> str:
+    """What Python's csv module found, in words for somebody who has the file before them."""
+    if "end of data" in error:
+        return "a quote opens in this row and is never closed."
+    if "field limit" in error:
+        return f"a value is longer than {csv.field_size_limit():,} characters; is a quote never closed?"
+    if "expected after" in error:
+        return "a quote ends before its value does; write a quote inside a quoted value twice."
+    return f"this row cannot be read as CSV ({error})."

@@ -5,12 +5,16 @@ No other module of bulkops reads Django's settings for a behaviour of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,17 @@ class Conf:
     """How often the card asks for news while a job is active."""
     poll_paused_seconds: float = 5.0
     """How often it asks while the job is paused."""
+
+    http_hosts: tuple[str, ...] = ()
+    """Hosts that may be called over HTTP: `api.example.org`, `api.example.org:8443`, `*.example.org` for every name
+    below one, `http://intranet.example.org` where it may go without encryption. None: nobody."""
+    http_private_networks: tuple[str, ...] = ()
+    """Networks such as `10.0.0.0/8` in which hosts of that list may be; else only the public internet is called."""
+    http_ca_file: str = ""
+    """A file of certificates (PEM) that are trusted besides the usual authorities, as for an intranet's own."""
+    http_secrets: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+    """What calls may send and nobody may read, by name: `{"shop": {"value": …, "hosts": ("api.example.org",)}}`. The
+    value is a text or a callable that gives one; it is sent to those hosts alone."""
 
 
 def _read() -> Conf:

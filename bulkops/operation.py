@@ -116,6 +116,9 @@ class Operation:
     items tried such as 0.1, which counts past the first 20. None: never."""
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
+    chunk_items: ClassVar[int | None] = None
+    """Items of one chunk at most, where that is fewer than the setting of this name: a job has no use for more workers
+    than it has chunks, so slow items want small ones. None: the setting alone."""
     queue: ClassVar[str] = "default"
     """The queue whose workers run it."""
     secret: ClassVar[tuple[str, ...]] = ()
@@ -236,10 +239,7 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
     permission = operation.permission
     if permission is not None and not (isinstance(permission, str) and PERMISSION.fullmatch(permission)):
         yield f": `permission` must read “app.codename”, not {permission!r}."
-    for label in ("parallelism", "max_attempts", "max_crashes"):
-        figure = getattr(operation, label)
-        if not isinstance(figure, int) or not 1 <= figure <= MOST:
-            yield f": `{label}` must be a whole number from 1 to {MOST:,}."
+    yield from _figure_faults(operation)
     errors = operation.retry_on
     if not (isinstance(errors, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in errors)):
         yield ": `retry_on` must be a tuple of exception classes."
@@ -256,6 +256,16 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         yield ": `secret` must be a tuple of parameters' names."
     elif unknown := [name for name in operation.secret if name not in getattr(operation.Params, "base_fields", {})]:
         yield f": `secret` names {', '.join(map(str, unknown))}, but Params has no such field."
+
+
+def _figure_faults(operation: Operation) -> Iterator[str]:
+    for label in ("parallelism", "max_attempts", "max_crashes"):
+        figure = getattr(operation, label)
+        if not isinstance(figure, int) or not 1 <= figure <= MOST:
+            yield f": `{label}` must be a whole number from 1 to {MOST:,}."
+    size = operation.chunk_items
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        yield ": `chunk_items` must be a whole number from 1, or None."
 
 
 def _policy_faults(operation: Operation) -> Iterator[str]:

@@ -14,7 +14,8 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads", "outbound"},
+    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads"},
+    {"outbound"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources", "result_files", "uploaded_files"},
     {"registry", "querysets"},
     {"models"},

@@ -89,6 +89,13 @@ def test_a_chunk_ends_after_so_many_items() -> None:
     assert [(one.number, one.start, one.size) for one in packed] == [(0, 0, 3), (1, 3, 3), (2, 6, 1)]
 
 
+def test_an_operation_may_want_smaller_chunks_and_never_gets_larger_ones() -> None:
+    assert [one.size for one in manifests.pack(range(7), most=3)] == [3, 3, 1]
+    assert [one.size for one in manifests.pack_again([(0, "a"), (5, "b")], most=1)] == [1, 1]
+    with override_settings(BULKOPS={"chunk_items": 2}):
+        assert [one.size for one in manifests.pack(range(3), most=100)] == [2, 1]
+
+
 def test_a_chunk_ends_early_where_items_are_large() -> None:
     with override_settings(BULKOPS={"chunk_bytes": 100}):
         packed = list(manifests.pack(["x" * 38] * 5 + ["y" * 500, "z"]))

@@ -123,6 +123,8 @@ MISDECLARED = [
     ({"parallelism": 0}, "`parallelism` must be a whole number from 1"),
     ({"parallelism": "2"}, "`parallelism` must be a whole number from 1"),
     ({"parallelism": 40_000}, "`parallelism` must be a whole number from 1 to 32,767"),
+    ({"chunk_items": 0}, "`chunk_items` must be a whole number from 1, or None"),
+    ({"chunk_items": True}, "`chunk_items` must be a whole number from 1, or None"),
     ({"max_attempts": 0}, "`max_attempts` must be a whole number from 1"),
     ({"retry_on": [OSError]}, "`retry_on` must be a tuple of exception classes"),
     ({"retry_on": ("OSError",)}, "`retry_on` must be a tuple of exception classes"),

@@ -104,11 +104,12 @@ class _Preparation:
         items = self._watched(self._held(sources.read(source)))
         if self.job.limit is not None:
             items = itertools.islice(items, self.job.limit)
-        self._store(manifests.pack(self._cleaned(items)))
+        self._store(manifests.pack(self._cleaned(items), most=self.operation.chunk_items))
 
     def take_again(self) -> None:
         """Store what is to be retried of the job's parent, as it was stored there: it was checked already."""
-        self._store(manifests.pack_again(self._watched(lineage.items_to_take(self.job))))
+        items = self._watched(lineage.items_to_take(self.job))
+        self._store(manifests.pack_again(items, most=self.operation.chunk_items))
 
     def _store(self, packed: Iterable[Packed]) -> None:
         total = 0

@@ -62,10 +62,14 @@ class Submission:
         self.limit = limit
         self.parallelism = parallelism
         self.collects = items is None
-        self.packed = [] if items is None else list(manifests.pack(_validated(operation, items, limit)))
+        self.packed = [] if items is None else self._pack(items)
         self.total: int | None = None if self.collects else sum(chunk.size for chunk in self.packed)
         many = self.total is not None and self.total > conf().validated_in_request
         self.prepares = self.collects or (many and operation.Item is not None)
+
+    def _pack(self, items: Iterable[Any]) -> list[manifests.Packed]:
+        valid = _validated(self.operation, items, self.limit)
+        return list(manifests.pack(valid, most=self.operation.chunk_items))
 
     def fingerprint(self) -> str:
         """The same for the same submission; what an idempotency key may be used again for."""

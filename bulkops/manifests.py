@@ -107,23 +107,23 @@ def _depth(item: Any) -> int:
     return depth
 
 
-def pack(items: Iterable[Any], *, number: int = 0, start: int = 0) -> Iterator[Packed]:
-    """Cut items into chunks. Raises InvalidItems for one that is no strict JSON, or too large."""
-    return _pack(((None, item) for item in items), number, start)
+def pack(items: Iterable[Any], *, number: int = 0, start: int = 0, most: int | None = None) -> Iterator[Packed]:
+    """Cut items into chunks, of so many at most. Raises InvalidItems for one that is no strict JSON, or too large."""
+    return _pack(((None, item) for item in items), number, start, most)
 
 
-def pack_again(items: Iterable[tuple[int, Any]]) -> Iterator[Packed]:
+def pack_again(items: Iterable[tuple[int, Any]], *, most: int | None = None) -> Iterator[Packed]:
     """The same for items of another job, each with its root position."""
-    return _pack(items, 0, 0)
+    return _pack(items, 0, 0, most)
 
 
-def _pack(items: Iterable[tuple[int | None, Any]], number: int, start: int) -> Iterator[Packed]:
+def _pack(items: Iterable[tuple[int | None, Any]], number: int, start: int, most: int | None) -> Iterator[Packed]:
     chunk: list[Any] = []
     roots: list[int] = []
     weight = 0
     for position, (root, item) in enumerate(items, start):
         size = _measure(position, item)
-        if chunk and (len(chunk) == conf().chunk_items or weight + size > conf().chunk_bytes):
+        if chunk and (len(chunk) == (most or conf().chunk_items) or weight + size > conf().chunk_bytes):
             yield Packed(number, start, len(chunk), _encode(chunk, roots or None))
             number, start, chunk, roots, weight = number + 1, start + len(chunk), [], [], 0
         chunk.append(item)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
     from bulkops.models import Job
 
@@ -40,7 +41,7 @@ def _unchanged() -> HttpResponse:
 
 @require_safe
 @never_cache
-def progress(request: HttpRequest, pk: UUID) -> HttpResponse:
+def progress(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """The live card."""
     try:
         return _card(request, pk)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
-    View = Callable[..., HttpResponse]
+    View = Callable[..., HttpResponseBase]
 
 
 def person_required(view: View) -> View:
@@ -32,7 +33,7 @@ def person_required(view: View) -> View:
     """
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         if not is_htmx(request):
@@ -46,7 +47,7 @@ def post_required(view: View) -> View:
     """Only presses of a button. Who opens its address, as with Enter after a refusal, is told so and led back."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST":
             return view(request, *args, **kwargs)
         response = render(request, "bulkops/button.html", {"pk": kwargs["pk"]}, status=HTTPStatus.METHOD_NOT_ALLOWED)
@@ -84,7 +85,7 @@ def database_may_be_away(view: View) -> View:
     """A page that cannot reach the database says so, with status 503, instead of breaking."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except Error as error:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django import forms
 
-from bulkops import diagnosis, inputs, manifests, registry, services, status
+from bulkops import diagnosis, inputs, manifests, registry, services, status, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import ActiveJobExists
 from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, printable
@@ -53,6 +53,9 @@ class Command(TerminalCommand):
         parser.add_argument(
             "--format", choices=[suffix[1:] for suffix in inputs.SUFFIXES], help="what `--items -` reads (default: txt)"
         )
+        parser.add_argument(
+            "--files", nargs="+", metavar="PATH", default=[], help="files of this machine, each an item of the job"
+        )
         parser.add_argument("--param", action="append", default=[], metavar="KEY=VALUE", dest="params")
         parser.add_argument("--limit", type=int, metavar="N", help="process the first N items only")
         parser.add_argument("--name", default="", help="what people call this job")
@@ -66,7 +69,7 @@ class Command(TerminalCommand):
         """Submit, answer, and wait if asked to."""
         operation = registry.get(options["operation"])
         user = find_user(options["user"])
-        with items_of(options["items"], options["format"], operation) as (items, input_name):
+        with input_of(options, operation) as (items, input_name, upload):
             what = {
                 "user": user,
                 "operation": operation.name,
@@ -76,6 +79,7 @@ class Command(TerminalCommand):
                 "parallelism": options["parallelism"],
                 "name": options["name"],
                 "input_name": input_name,
+                "upload": upload,
             }
             if options["dry_run"]:
                 self.dry_run(services.check(**what), as_json=options["json"])
@@ -159,6 +163,30 @@ class Command(TerminalCommand):
         running = Job.objects.active().owned_by(submission.user).first()
         if running is not None:
             self.note(f"But not now: {submission.user.get_username()} has an active job, {running.pk}.")
+
+
+@contextmanager
+def input_of(options: dict[str, Any], operation: Operation) -> Iterator[tuple[Iterable[Any] | None, str, str]]:
+    """The items, what their input is called, and the batch that they are. Raises WrongUse, InputError."""
+    if not options["files"]:
+        with items_of(options["items"], options["format"], operation) as (items, name):
+            yield items, name, ""
+        return
+    if not operation.takes_files:
+        raise WrongUse(f"{operation.name} takes no files")
+    if options["items"] is not None or options["format"] is not None:
+        raise WrongUse("give --files or --items, not both")
+    batch = uploaded_files.Batch()
+    try:
+        for path in map(Path, options["files"]):
+            with _opened(path) as file:
+                batch.add(path.name, file)
+        batch.keep()
+        yield batch.items, batch.items[0]["name"] if len(batch.items) == 1 else f"{len(batch.items):,} files", batch.id
+    finally:
+        # A job that was recorded took the batch; a dry run, or a refusal, leaves it.
+        if not Job.objects.filter(upload=batch.id).exists():
+            uploaded_files.drop(batch.id)
 
 
 @contextmanager

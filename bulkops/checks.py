@@ -20,7 +20,7 @@ from django.db import connections, router
 from django.utils.version import get_version_tuple
 
 from bulkops import registry
-from bulkops.conf import conf
+from bulkops.conf import Conf, conf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -283,6 +283,24 @@ def _check_operation(operation: Operation) -> Iterator[CheckMessage]:
             hint="It reads “app_label.codename”, such as “ticketing.change_ticket”.",
             id="bulkops.W003",
         )
+
+
+@register(TAG)
+def check_files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Django itself refuses a form with more files than its own setting says, before bulkops sees it."""
+    most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+    wanted = getattr(settings, "BULKOPS", {}).get("upload_files", Conf.upload_files)
+    takes = [operation.name for operation in registry.every() if operation.takes_files]
+    if not takes or most is None or most > wanted:
+        return []
+    return [
+        Caution(
+            f"DATA_UPLOAD_MAX_NUMBER_FILES is {most}, so forms with more files are refused, although “{takes[0]}” takes"
+            f" {wanted:,} (upload_files).",
+            hint=f"Set DATA_UPLOAD_MAX_NUMBER_FILES = {wanted + 1}, or a smaller BULKOPS['upload_files'].",
+            id="bulkops.W020",
+        )
+    ]
 
 
 def _is_permission(name: str) -> bool:

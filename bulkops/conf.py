@@ -70,6 +70,12 @@ class Conf:
     """Size of an uploaded file."""
     file_items: int = 1_000_000
     """Number of rows of an uploaded file."""
+    upload_files: int = 1_000
+    """Number of files that one job may be given; each is at most `file_bytes`."""
+    upload_bytes: int = 500 * 1024 * 1024
+    """Size of all of them together."""
+    files_folders: tuple[str, ...] = ()
+    """Folders of the default storage whose files anybody may name as items, where an operation takes files."""
     validated_in_request: int = 10_000
     """Up to so many items are validated in the request; more are validated while preparing."""
     bad_items_named: int = 100

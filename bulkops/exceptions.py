@@ -118,6 +118,15 @@ class InputTooLarge(InvalidItems):
     code = "too-large"
 
 
+class FileRefused(InvalidItems):
+    """This file may not be read."""
+
+    code = "file-refused"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, [(None, "file", message)])
+
+
 class ActiveJobExists(BulkopsError):
     """You already have an active job."""
 

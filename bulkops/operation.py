@@ -15,12 +15,16 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
 
+from bulkops import result_files, uploaded_files
 from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, OperationMisdeclared, plain
 from bulkops.storable import has_nul, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import IO
     from uuid import UUID
+
+    from django.core.files.base import File
 
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
@@ -53,6 +57,7 @@ class Context:
         root_position: int,
         say: Callable[[str], None],
         stop_asked: Callable[[], bool],
+        upload: str = "",
     ) -> None:
         self.job_id = job_id
         self.position = position
@@ -63,6 +68,8 @@ class Context:
         """Stays the same over attempts, crashes and child jobs: hand it to other systems as idempotency key."""
         self._say = say
         self._stop_asked = stop_asked
+        self.upload = upload
+        """The folder of the files that came with the job."""
 
     def skip(self, reason: str) -> NoReturn:
         """End this item as skipped, with the reason. What it wrote is rolled back."""
@@ -78,6 +85,19 @@ class Context:
         Call it as often as you like.
         """
         return self._stop_asked()
+
+    def open_file(self, item: Any) -> File:
+        """The file that an item is, where the operation `takes_files`; close it. Raises FileRefused."""
+        return uploaded_files.open_file(item, self.upload)
+
+    def save_file(
+        self, name: str, content: bytes | IO[bytes] | File, content_type: str = "", *, thumbnail: bool = False
+    ) -> dict[str, Any]:
+        """Store a file that this item makes; put what is returned into the item's result: `{"files": [...]}`.
+
+        The same name again replaces it, so a repeated item leaves one file. Deleted together with the job.
+        """
+        return result_files.save(self.job_id, self.position, name, content, content_type, thumbnail=thumbnail)
 
 
 class Operation:
@@ -114,6 +134,9 @@ class Operation:
     max_failures: ClassVar[float | None] = None
     """Pause the job when so many items failed since it was last resumed, to look and go on: a count, or a share of the
     items tried such as 0.1, which counts past the first 20. None: never."""
+    takes_files: ClassVar[bool] = False
+    """True: its items are files. The page lets people choose many, the shell takes `--files`; `process` opens one with
+    `context.open_file(item)`."""
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
     chunk_items: ClassVar[int | None] = None

@@ -15,11 +15,12 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
     {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads"},
-    {"outbound"},
-    {"operation", "inputs", "manifests", "idempotency", "fields", "sources", "result_files", "uploaded_files"},
+    {"outbound", "file_types", "stored_files"},
+    {"result_files", "uploaded_files"},
+    {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},
     {"registry", "querysets"},
     {"models"},
-    {"events", "permissions", "liveness", "verify", "failures", "permits"},
+    {"events", "permissions", "liveness", "verify", "failures", "permits", "batches"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
     {"holds"},

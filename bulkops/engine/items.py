@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import storable
+from bulkops import storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import hand
 from bulkops.engine.faults import Fault, classify, code_of, describe, is_lost
@@ -168,7 +168,8 @@ class ItemRunner:
                 time.sleep(ASK_AGAIN_SECONDS)
 
     def _process(self, item: Any, context: Context) -> Any:
-        return self.operation.process(self.operation.clean_item(item), self.params, context)
+        cleaned = uploaded_files.clean_item(self.operation, item, context.upload)
+        return self.operation.process(cleaned, self.params, context)
 
     def _record(self, result: Result, one: Try) -> bool:
         """Commit an outcome alone: of a failure, or of work done outside. The item is not run again for it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection, transaction
 from django.db.models import F
 
-from bulkops import events, holds, lineage, manifests, sources, transitions
+from bulkops import events, holds, lineage, manifests, sources, transitions, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import finishing, hand, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -156,7 +156,7 @@ class _Preparation:
             payload = Manifest.objects.values_list("payload", flat=True).get(pk=(self.job.pk, number))
             for item in self._watched(manifests.decode(payload), already=position):
                 if len(errors) < conf().bad_items_named:
-                    errors += _errors(self.operation, position, item)
+                    errors += self._errors(position, item)
                 position += 1
             with transaction.atomic():
                 self._locked_in_this_epoch()
@@ -192,18 +192,17 @@ class _Preparation:
 
     def _cleaned(self, items: Iterable[Any]) -> Iterator[Any]:
         for position, item in enumerate(items):
-            errors = _errors(self.operation, position, item)
+            errors = self._errors(position, item)
             if errors:
                 raise InvalidItems(_named(errors))
             yield item
 
-
-def _errors(operation: Operation, position: int, item: Any) -> list[tuple[int | None, str | None, str]]:
-    try:
-        operation.clean_item(item)
-    except InvalidItems as error:
-        return [(position, field, text) for _, field, text in error.errors]
-    return []
+    def _errors(self, position: int, item: Any) -> list[tuple[int | None, str | None, str]]:
+        try:
+            uploaded_files.clean_item(self.operation, item, self.job.upload)
+        except InvalidItems as error:
+            return [(position, field, text) for _, field, text in error.errors]
+        return []
 
 
 def _named(errors: list[tuple[int | None, str | None, str]]) -> str:

@@ -175,6 +175,7 @@ class Slice:
             root_position=content.root(one.position - one.claim.start, one.claim.start),
             say=self.messages.say,
             stop_asked=partial(self._stop_asked, one.claim),
+            upload=self.job.upload,
         )
 
     def _stop_asked(self, claim: Claim) -> bool:

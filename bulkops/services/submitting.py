@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, OperationalError, transaction
 
-from bulkops import holds, idempotency, manifests, permissions, registry, storable, transitions
+from bulkops import holds, idempotency, manifests, permissions, registry, storable, transitions, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -27,11 +27,14 @@ from bulkops.states import JobState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from bulkops.manifests import Packed
     from bulkops.operation import Operation
 
 logger = logging.getLogger("bulkops.services")
 
 SUBMIT_ATTEMPTS = 3
+_NO_ITEMS = "This operation needs items: paste them or upload a file."
+_NO_FILES = "This operation needs items: choose the files."
 
 
 class Submission:
@@ -65,11 +68,11 @@ class Submission:
         self.packed = [] if items is None else self._pack(items)
         self.total: int | None = None if self.collects else sum(chunk.size for chunk in self.packed)
         many = self.total is not None and self.total > conf().validated_in_request
-        self.prepares = self.collects or (many and operation.Item is not None)
+        self.prepares = self.collects or (many and _is_checked(operation))
 
-    def _pack(self, items: Iterable[Any]) -> list[manifests.Packed]:
-        valid = _validated(self.operation, items, self.limit)
-        return list(manifests.pack(valid, most=self.operation.chunk_items))
+    def _pack(self, items: Iterable[Any]) -> list[Packed]:
+        validated = _validated(self.operation, items, self.limit, self.upload)
+        return list(manifests.pack(validated, most=self.operation.chunk_items))
 
     def fingerprint(self) -> str:
         """The same for the same submission; what an idempotency key may be used again for."""
@@ -107,13 +110,17 @@ class Submission:
         )
 
 
-def _validated(operation: Operation, items: Iterable[Any], limit: int | None) -> Iterator[Any]:
+def _is_checked(operation: Operation) -> bool:
+    return operation.Item is not None or operation.takes_files
+
+
+def _validated(operation: Operation, items: Iterable[Any], limit: int | None, upload: str) -> Iterator[Any]:
     """The items one by one; the first so many are validated here, and all bad ones among them named at once."""
     errors: list[tuple[int | None, str | None, str]] = []
     for position, item in enumerate(itertools.islice(items, limit)):
-        if operation.Item is not None and position < conf().validated_in_request:
+        if _is_checked(operation) and position < conf().validated_in_request:
             try:
-                operation.clean_item(item)
+                uploaded_files.clean_item(operation, item, upload)
             except InvalidItems as bad:
                 errors += [(position, field, text) for _, field, text in bad.errors]
                 if len(errors) >= conf().bad_items_named:
@@ -153,7 +160,7 @@ def check(
     found = registry.get(operation)
     stored = _permitted_params(user, found, params or {})
     if items is None and not found.collects:
-        raise InvalidItems("This operation needs items: paste them or upload a file.")
+        raise InvalidItems(_NO_FILES if found.takes_files else _NO_ITEMS)
     if limit is not None and not 1 <= limit <= 2**31 - 1:
         raise InvalidSubmission("The limit must be at least 1.")
     wanted = 1 if parallelism is None else parallelism
@@ -269,6 +276,8 @@ def _record(submission: Submission, key: str | None) -> Job:
         raise ActiveJobExists(active)
     state = JobState.PREPARING if submission.prepares else JobState.QUEUED
     transitions.begin(job, state, actor=user, detail=submission.input_name)
+    if job.upload:
+        uploaded_files.take(job.upload)
     if key is not None:
         idempotency.spend(user_id=user.pk, key=key, fingerprint=fingerprint, job=job)
     manifests.store(job.pk, submission.packed)

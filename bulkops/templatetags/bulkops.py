@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 
-from bulkops import permissions
+from bulkops import permissions, uploaded_files
 from bulkops.web import cards
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def short(value: Any) -> str:
     """Any JSON value in one short line."""
     if value is None:
         return "-"
+    if (words := uploaded_files.in_words(value)) is not None:
+        return words
     if isinstance(value, dict):
         text = ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items())
     else:

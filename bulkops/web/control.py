@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from bulkops import services
+from bulkops import result_files, services
 from bulkops.exceptions import (
     ActiveJobExists,
     InvalidRate,
@@ -22,7 +22,7 @@ from bulkops.exceptions import (
     UnknownOperation,
 )
 from bulkops.states import OutcomeState
-from bulkops.web import fetch, items
+from bulkops.web import cards, fetch, items
 from bulkops.web.guards import database_may_be_away, person_required, post_required
 from bulkops.web.pages import show_job
 
@@ -114,6 +114,27 @@ def rate(request: HttpRequest, pk: UUID) -> HttpResponse:
     except ValueError:
         wanted = math.nan  # no number, which the service says in words
     return _do(request, pk, lambda job: services.set_rate(job=job, rate=wanted, actor=request.user))
+
+
+@post_required
+@database_may_be_away
+@person_required
+def zip_results(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Have another job put all files of this one together; it needs the slot of whoever asks for it."""
+    wanted = {"job": str(pk)}
+
+    def verb(job: Job) -> Job:
+        title = job.name or cards.operation_title(job.operation)
+        try:
+            return services.submit(
+                user=request.user, operation=result_files.ZIP_OPERATION, params=wanted, name=f"Zip of {title}"
+            )
+        except ActiveJobExists as refusal:
+            if (refusal.job.operation, refusal.job.params) == (result_files.ZIP_OPERATION, wanted):
+                return refusal.job  # the second press
+            raise
+
+    return _do(request, pk, verb)
 
 
 def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpResponse:

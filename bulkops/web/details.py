@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bulkops import registry, result_files
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
 from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 EVENTS_SHOWN = 100
+FILES_SHOWN = 12
+"""Items whose files a job's page shows."""
+FILES_LOOKED_FOR = 1_000
+"""Items among which they are looked for."""
 ABOUT_AN_ITEM = frozenset({EventKind.DECIDED, EventKind.SET_ASIDE, EventKind.HOOK_FAILED})
 CARD_CHARS = 300
 """What the card shows of a job's error."""
@@ -42,10 +47,11 @@ class Details:
     events: list[Event]
     decidable: bool
     """Whether this user may say what became of an item in doubt."""
+    outcomes_with_files: list[Outcome]
 
     @classmethod
     def of(cls, job: Job, user: Any) -> Details:
-        """Three queries, and those for the user's rights in a job of somebody else's."""
+        """Four queries, and those for the user's rights in a job of somebody else's."""
         notable = Outcome.objects.filter(job_id=job.pk, state__in=items.NOTABLE).order_by("position")
         events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")
         return cls(
@@ -53,6 +59,7 @@ class Details:
             list(notable[: items.PAGE + 1]),
             list(events[:EVENTS_SHOWN]),
             decidable=items.are_decidable(user, job),
+            outcomes_with_files=_outcomes_with_files(job),
         )
 
     @property
@@ -60,7 +67,7 @@ class Details:
         """Changes whenever something here is new."""
         newest = self.events[0].pk if self.events else 0
         doubts = sum(outcome.state == OutcomeState.IN_DOUBT for outcome in self.notable)
-        return f"{self.job.state}.{len(self.notable)}.{doubts}.{newest}"
+        return f"{self.job.state}.{len(self.notable)}.{doubts}.{newest}.{len(self.outcomes_with_files)}"
 
     @property
     def poll(self) -> str:
@@ -70,6 +77,22 @@ class Details:
     def failed(self) -> list[items.Item]:
         """The first items that failed or are in doubt."""
         return items.with_values(self.job, self.notable[: items.PAGE])
+
+    @cached_property
+    def made(self) -> list[items.Item]:
+        """The first items that made files; their own values are not read."""
+        found = [items.Item(outcome, None) for outcome in self.outcomes_with_files[:FILES_SHOWN]]
+        return [item for item in found if item.files]
+
+    @property
+    def more_made(self) -> bool:
+        return len(self.outcomes_with_files) > FILES_SHOWN
+
+    @property
+    def zippable(self) -> bool:
+        """Whether another job can put all files together."""
+        ended, own = not self.job.is_active, self.job.operation == result_files.ZIP_OPERATION
+        return ended and not own and result_files.ZIP_OPERATION in (one.name for one in registry.every())
 
     @property
     def doubtful(self) -> bool:
@@ -102,6 +125,12 @@ class Details:
     def timeline(self) -> list[Line]:
         """Newest first."""
         return [_line(event) for event in self.events]
+
+
+def _outcomes_with_files(job: Job) -> list[Outcome]:
+    # Of the first items only: there is no index over results, and a job may have a million without any.
+    first = Outcome.objects.filter(job_id=job.pk, position__lt=FILES_LOOKED_FOR, result__has_key=result_files.KEY)
+    return list(first.order_by("position")[: FILES_SHOWN + 1])
 
 
 def _line(event: Event) -> Line:

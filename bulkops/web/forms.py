@@ -10,22 +10,35 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django import forms
 
-from bulkops import inputs
+from bulkops import inputs, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import InputTooLarge, InvalidItems
-from bulkops.web import uploads
+from bulkops.web import file_batches, uploads
 from bulkops.web.columns import PREFIX, ColumnsForm, answered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from django.core.files.uploadedfile import UploadedFile
     from django.http import HttpRequest
 
     from bulkops.models import Job
     from bulkops.operation import Operation
+    from bulkops.web.file_batches import BatchUpload, KeptBatch
 
 LARGEST_LIMIT = 2**31 - 1
+_UNSEEN = frozenset({"file", "upload", "forget_upload", "files", "batch", "forget_batch"})
+"""What travels from a preview as a token, or not at all."""
+
+
+class ManyFiles(forms.FileInput):
+    """Lets a browser choose more than one."""
+
+    allow_multiple_selected = True
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:  # noqa: ARG002 - Django's signature
+        """One of them: the others were stored while they arrived, and this field only complains."""
+        return files.get(name)
 
 
 class JobForm(forms.Form):
@@ -82,6 +95,26 @@ class JobForm(forms.Form):
         ) + (" Leave it empty to take all that the operation finds itself." if operation.collects else "")
         mb = conf().file_bytes // (1024 * 1024)
         self.fields["file"].help_text = f"CSV, JSON Lines, JSON or text; at most {mb} MB, {conf().file_items:,} items."
+        if operation.takes_files:
+            self._take_files(mb)
+
+    def _take_files(self, mb: int) -> None:
+        """Files are chosen; a list of names only makes sense where there are folders whose files may be named."""
+        if not conf().files_folders:
+            del self.fields["items"], self.fields["file"]
+        else:
+            self.fields["items"].label = "Or paste names of files in the storage"
+            self.fields["file"].label = "Or upload a list of such names"
+        together = conf().upload_bytes // (1024 * 1024)
+        self.fields["files"] = forms.FileField(
+            required=False,
+            allow_empty_file=True,  # an empty one among them is its item's failure, not the form's
+            label="Choose the files",
+            widget=ManyFiles(attrs={"multiple": True}),
+            help_text=f"At most {conf().upload_files:,} files of {mb:,} MB each, {together:,} MB together.",
+        )
+        self.fields["batch"] = forms.CharField(required=False, widget=forms.HiddenInput)
+        self.fields["forget_batch"] = forms.BooleanField(required=False, label="Leave these files out")
 
 
 @dataclass(frozen=True)
@@ -91,16 +124,28 @@ class Source:
     field: str
     """The form's field that a complaint about them belongs to."""
     name: str
-    items: inputs.Items
+    items: Iterator[Any]
     file: UploadedFile | None = None
     kept: uploads.Kept | None = None
+    batch: KeptBatch | None = None
+
+    @property
+    def reading(self) -> inputs.Reading | None:
+        """How the text was read; None where files are the items."""
+        return self.items.reading if isinstance(self.items, inputs.Items) else None
 
 
 class SubmitForms:
     """The two forms of one operation as one: `job` and `params`."""
 
     def __init__(
-        self, operation: Operation, request: HttpRequest, *, posted: bool = True, again: Job | None = None
+        self,
+        operation: Operation,
+        request: HttpRequest,
+        *,
+        posted: bool = True,
+        again: Job | None = None,
+        arrived: BatchUpload | None = None,
     ) -> None:
         self.operation = operation
         self.request = request
@@ -112,13 +157,18 @@ class SubmitForms:
         if operation.Params is not None:
             names = operation.Params.base_fields
             # Parameters keep their own names, unless one of them is also a field of every job.
-            prefix = "param" if set(names) & {*JobForm.base_fields, "action", "idempotency_key"} else None
+            ours = {*JobForm.base_fields, *self.job.fields, "action", "idempotency_key"}
+            prefix = "param" if set(names) & ours else None
             before = {} if again is None else {k: v for k, v in again.params.items() if k not in operation.secret}
             self.params = operation.Params(request.POST if posted else None, prefix=prefix, initial=before)
         self.kept: uploads.Kept | None = None
         self.columns: ColumnsForm | None = None
         """Asks which column is which field, where that was not found out."""
         self.answers = answered(request.POST, operation) if posted else {}
+        self.batch: KeptBatch | None = None
+        self.too_large = False
+        """Whether more files came than may."""
+        self._arrived = arrived
         self._opened: IO[bytes] | None = None
 
     def close(self) -> None:
@@ -129,19 +179,47 @@ class SubmitForms:
     def is_valid(self) -> bool:
         """Check both, so that all complaints are shown at once. Notes the file that was kept by a preview."""
         valid = [self.job.is_valid(), self.params is None or self.params.is_valid()]
+        if self.operation.takes_files and not self._note_batch():
+            return False
         token = self.job.cleaned_data.get("upload")
         if token and not self.job.cleaned_data.get("forget_upload") and "file" not in self.request.FILES:
             self.kept = uploads.kept(token, self.request.user)
             if self.kept is None:
                 self.job.add_error("file", "The uploaded file is no longer there; choose it again.")
                 return False
-        if self.job.cleaned_data.get("items", "").strip() and (self.kept or self.request.FILES.get("file")):
+        listed = self.kept or self.request.FILES.get("file")
+        if self.job.cleaned_data.get("items", "").strip() and (listed or self.batch):
             self.job.add_error("items", "There is a file too. Give the items here or in a file, not both.")
             return False
         if len(set(self.answers.values())) < len(self.answers):
             self.job.add_error(None, "The same column was chosen for two fields.")
             return False
+        if listed and self.batch:
+            self.job.add_error("file", "Files were chosen too. Choose them or list them, not both.")
+            return False
         return all(valid)
+
+    def _note_batch(self) -> bool:
+        """Find the files that came with this request, or with an earlier one; those they replace are deleted."""
+        token = self.job.cleaned_data.get("batch") or ""
+        before = file_batches.kept(token, self.request.user) if token else None
+        arrived = self._arrived
+        if arrived is not None and (arrived.problem or arrived.batch is not None):
+            if arrived.problem or arrived.batch is None:
+                self.too_large = True
+                self.batch = before
+                self.job.add_error("files", arrived.problem)
+                return False
+            self.batch, arrived.batch = file_batches.keep(arrived.batch, self.request.user), None
+        elif not self.job.cleaned_data.get("forget_batch"):
+            self.batch = before
+            if token and before is None:
+                self.job.add_error("files", "The files are no longer there; choose them again.")
+                return False
+            return True
+        if before is not None:
+            uploaded_files.drop(before.batch)
+        return True
 
     @property
     def errors(self) -> bool:
@@ -166,8 +244,8 @@ class SubmitForms:
             next(source.items if source else iter(()), None)
         except InvalidItems:
             pass  # told when it is sent
-        if source is not None and source.items.reading.header:
-            reading = source.items.reading
+        reading = source.reading if source is not None else None
+        if reading is not None and reading.header:
             names = self.operation.Item().fields
             found = {name: name for name in names if name in reading.header}
             found |= {taken: column for column, taken in reading.columns.items()}
@@ -177,7 +255,7 @@ class SubmitForms:
     @property
     def carried(self) -> list[forms.BoundField]:
         """The fields that a preview's form carries along unseen; its file travels as a token."""
-        mine = [self.job[name] for name in self.job.fields if name not in {"file", "upload", "forget_upload"}]
+        mine = [self.job[name] for name in self.job.fields if name not in _UNSEEN]
         return mine + ([] if self.params is None else list(self.params))
 
     def source(self) -> Source | None:
@@ -199,6 +277,8 @@ class SubmitForms:
             self._opened = self.kept.open()
             rows = inputs.read_file(self._opened, self.kept.name, self.operation, choice)
             return Source("file", self.kept.name, rows, kept=self.kept)
+        if self.batch is not None:
+            return Source(file_batches.FIELD, self.batch.name, iter(self.batch), batch=self.batch)
         text = asked.get("items", "")
         if not text.strip():
             return None

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bulkops import lineage, manifests, permissions
+from bulkops import lineage, manifests, permissions, result_files
 from bulkops.models import Chunk, Manifest, Outcome
 from bulkops.states import OutcomeState
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkops.models import Job
+    from bulkops.result_files import ResultFile
 
 PAGE = 100
 NOTABLE = (OutcomeState.FAILED, OutcomeState.IN_DOUBT)
@@ -61,6 +62,19 @@ class Item:
         code = self.outcome.error_code
         told = self.outcome.message.startswith(code) or code.replace("-", "_") == self.outcome.state
         return "" if told else code
+
+    @property
+    def files(self) -> list[ResultFile]:
+        """What it made, as far as that is files."""
+        return result_files.of_result(self.outcome.job_id, self.outcome.position, self.outcome.result)
+
+    @property
+    def said(self) -> Any:
+        """Its result without the files, which are listed by themselves."""
+        result: Any = self.outcome.result
+        if not self.files:
+            return result
+        return {name: value for name, value in result.items() if name != result_files.KEY and value is not None} or None
 
     @property
     def undecided(self) -> bool:

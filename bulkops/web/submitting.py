@@ -13,14 +13,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFilesSent
 from django.http import Http404
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from bulkops import inputs, liveness, permissions, registry, services
+from bulkops import inputs, liveness, permissions, registry, services, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -34,7 +34,7 @@ from bulkops.exceptions import (
     SubmissionBusy,
     UnknownOperation,
 )
-from bulkops.web import cards, fetch, responses, uploads
+from bulkops.web import cards, fetch, file_batches, responses, uploads
 from bulkops.web.forms import SubmitForms
 from bulkops.web.guards import database_may_be_away, is_htmx, person_required
 from bulkops.web.starting import Start
@@ -68,20 +68,28 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
     if request.method != "POST":
         return _form(request, found, SubmitForms(found, request, posted=False, again=_job_to_repeat(request, found)))
     bounded = uploads.bound(request)
+    arrived = file_batches.bound(request) if found.takes_files else None
     try:
-        response = _posted(request, found, bounded)
-    except RequestDataTooBig:
+        response = _posted(request, found, bounded, arrived)
+    except (RequestDataTooBig, TooManyFilesSent) as too_much:
         # Nothing of the body was kept, so the form comes back empty.
         words = f"The text is larger than {conf().body_bytes // (1024 * 1024)} MB; upload it as a file."
+        if isinstance(too_much, TooManyFilesSent):
+            words = uploaded_files.too_many()
         response = _form(request, found, SubmitForms(found, request, posted=False), problem=words, status=413)
+    finally:
+        if arrived is not None:
+            arrived.discard()
     if is_htmx(request) and response.status_code not in SWAPPED:
         response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
     return response
 
 
 @csrf_protect
-def _posted(request: HttpRequest, found: Operation, bounded: uploads.BoundedUpload) -> HttpResponse:
-    attempt = Attempt(request, found, SubmitForms(found, request))
+def _posted(
+    request: HttpRequest, found: Operation, bounded: uploads.BoundedUpload, arrived: file_batches.BatchUpload | None
+) -> HttpResponse:
+    attempt = Attempt(request, found, SubmitForms(found, request, arrived=arrived))
     try:
         if _dropped(request, bounded):
             attempt.field = "file"
@@ -148,7 +156,9 @@ class Attempt:
     source: Source | None = None
 
     def __post_init__(self) -> None:
-        if self.request.FILES:
+        if self.operation.takes_files:
+            self.field = file_batches.FIELD
+        if "file" in self.request.FILES:
             self.field = "file"
 
     @property
@@ -165,7 +175,7 @@ class Attempt:
                 return responses.to_job(spent, self.request)
             if self.forms.answers:
                 self.forms.ask_columns_again()
-            return self.again()
+            return self.again(status=413 if self.forms.too_large else 422)
         if action == "edit":
             self.forms.ask_columns_again()
             return self.again(status=200)
@@ -175,6 +185,9 @@ class Attempt:
         """Submit, and take the person to the job."""
         if liveness.workers_missing():
             return self.again(problem=liveness.NO_WORKER, status=503)
+        spent = self._job_of_files_sent_again()
+        if spent is not None:
+            return responses.to_job(spent, self.request)
         source = self._given()
         job = services.submit(
             user=self.request.user,
@@ -198,6 +211,8 @@ class Attempt:
         )
         total = submission.total or 0
         self._keep()
+        if source is not None and source.batch is not None:
+            head = [uploaded_files.columns(item) for item in head]
         context = {
             "operation": self.operation,
             "forms": self.forms,
@@ -205,7 +220,7 @@ class Attempt:
             "start": Start.of(self.request.user),
             "kept": self.forms.kept,
             "preview": inputs.Preview(head[:total], total) if source else None,
-            "reading": source.items.reading if source else None,
+            "reading": source.reading if source else None,
             "left": max(0, total - len(head)),
             "limit": submission.limit,
             "params": self.operation.shown_params(submission.params),
@@ -246,7 +261,7 @@ class Attempt:
 
     def _given(self) -> Source | None:
         self.source = self.forms.source()
-        self.field = self.source.field if self.source else "items"
+        self.field = self.source.field if self.source else self.field
         return self.source
 
     def _keep(self) -> None:
@@ -263,15 +278,29 @@ class Attempt:
             "parallelism": asked.get("parallelism"),
             "name": asked["name"],
             "input_name": input_name,
+            "upload": "" if self.forms.batch is None else self.forms.batch.batch,
         }
 
     def _job_of_spent_form(self) -> Job | None:
         """The job this very form made, where its uploaded file is gone because the job was started."""
-        if not self.request.POST.get("upload") or self.forms.kept is not None or not self.key:
+        single = self.request.POST.get("upload") and self.forms.kept is None
+        many = self.request.POST.get("batch") and self.forms.batch is None
+        if not (single or many) or not self.key:
             return None
         spent = fetch.job_of_key(self.request.user, self.key)
         if spent is not None:
             self._say_replayed()
+        return spent
+
+    def _job_of_files_sent_again(self) -> Job | None:
+        """The job this very form made before, where its files came once more; those are deleted."""
+        batch = self.forms.batch
+        spent = fetch.job_of_key(self.request.user, self.key) if batch is not None and self.key else None
+        if batch is None or spent is None:
+            return None
+        if spent.upload != batch.batch:
+            uploaded_files.drop(batch.batch)
+        self._say_replayed()
         return spent
 
     def _say_replayed(self) -> None:

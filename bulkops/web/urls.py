@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bulkops.web import control, fragments, health, pages, reports, submitting
+from bulkops.web import control, files, fragments, health, pages, reports, submitting
 
 app_name = "bulkops"
 
@@ -20,6 +20,8 @@ urlpatterns = [
     path("jobs/<uuid:pk>/resume/", control.resume, name="job-resume"),
     path("jobs/<uuid:pk>/retry/", control.retry, name="job-retry"),
     path("jobs/<uuid:pk>/items/<int:position>/decide/", control.decide, name="item-decide"),
+    path("jobs/<uuid:pk>/items/<int:position>/files/<int:number>/", files.item_file, name="item-file"),
+    path("jobs/<uuid:pk>/zip/", control.zip_results, name="job-zip"),
     path("jobs/<uuid:pk>/rate/", control.rate, name="job-rate"),
     # Fragments: parts of the pages above, asked for again and again by htmx.
     path("jobs/<uuid:pk>/progress/", fragments.progress, name="job-progress"),

@@ -166,6 +166,8 @@ elif PROVIDER_SERVED:
 BULKOPS: dict[str, Any] = {}
 # Above `body_bytes` (10 MB of pasted items), so that the page and not Django refuses what is larger, in words.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 11 * 1024 * 1024
+# Above `upload_files` (1,000), likewise.
+DATA_UPLOAD_MAX_NUMBER_FILES = 1_100
 
 INSTALLED_APPS = [
     # Before django_q: where two apps have a command of one name, the earlier app's is run, and `qcluster` is ours.

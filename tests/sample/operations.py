@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from bulkops import InDoubt, Operation, RetryAfter, register
+from bulkops.uploaded_files import name_of
 from tests.sample.models import Account, Effect
 from ticketing.operations import Refund
 
@@ -460,3 +461,17 @@ class FailingShare(Failing):
 
     name = "failing-share"
     max_failures = 0.5
+
+
+@register
+class CopyFiles(Operation):
+    """Copy each file."""
+
+    name = "copy-files"
+    transactional = False
+    takes_files = True
+    chunk_items = 2
+
+    def process(self, item, params, context):
+        with context.open_file(item) as file:
+            return {"files": [context.save_file(f"copy of {name_of(item)}", file)]}

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 
 from bulkops import diagnosis, inputs, manifests, registry, services, status
 from bulkops.conf import conf
 from bulkops.exceptions import ActiveJobExists
+from bulkops.management.given_items import input_of
 from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, printable
 from bulkops.management.watching import watch
 from bulkops.models import Job
 from bulkops.states import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable
 
     from django.core.management.base import CommandParser
 
@@ -67,6 +66,9 @@ class Command(TerminalCommand):
             metavar="NAME",
             help="the input's encoding (default: detected)",
         )
+        parser.add_argument(
+            "--files", nargs="+", metavar="PATH", default=[], help="files of this machine, each an item of the job"
+        )
         parser.add_argument("--param", action="append", default=[], metavar="KEY=VALUE", dest="params")
         parser.add_argument("--limit", type=int, metavar="N", help="process the first N items only")
         parser.add_argument("--name", default="", help="what people call this job")
@@ -80,8 +82,7 @@ class Command(TerminalCommand):
         """Submit, answer, and wait if asked to."""
         operation = registry.get(options["operation"])
         user = find_user(options["user"])
-        choice = choice_of(options)
-        with items_of(options["items"], operation, choice) as (items, input_name):
+        with input_of(options, operation) as (items, input_name, upload):
             what = {
                 "user": user,
                 "operation": operation.name,
@@ -91,9 +92,14 @@ class Command(TerminalCommand):
                 "parallelism": options["parallelism"],
                 "name": options["name"],
                 "input_name": input_name,
+                "upload": upload,
             }
             if options["dry_run"]:
-                self.dry_run(services.check(**what), items.reading if items else None, as_json=options["json"])
+                self.dry_run(
+                    services.check(**what),
+                    items.reading if isinstance(items, inputs.Items) else None,
+                    as_json=options["json"],
+                )
                 return
             job = self.submit(idempotency_key=options["idempotency_key"], **what)
         if not diagnosis.is_served(job.queue):
@@ -177,50 +183,6 @@ class Command(TerminalCommand):
         running = Job.objects.active().owned_by(submission.user).first()
         if running is not None:
             self.note(f"But not now: {submission.user.get_username()} has an active job, {running.pk}.")
-
-
-def choice_of(options: Mapping[str, Any]) -> inputs.Choice:
-    """What the options say about the input. Raises WrongUse."""
-    if options["items"] is None and (options["columns"] or options["encoding"]):
-        raise WrongUse("--map and --encoding speak of the file that --items names")
-    if options["format"] is not None and options["items"] != "-":
-        raise WrongUse("--format is for `--items -`; a file's name says what it is")
-    columns: dict[str, str] = {}
-    for pair in options["columns"]:
-        # A column's name may hold an equals sign; a field's cannot.
-        column, equals, field = pair.rpartition("=")
-        if not equals or not column or not field:
-            raise WrongUse(f"a mapping reads COLUMN=FIELD, not “{pair}”")
-        columns[column] = field
-    return inputs.Choice(format=options["format"] or "", encoding=options["encoding"] or "", columns=columns)
-
-
-@contextmanager
-def items_of(
-    source: str | None, operation: Operation, choice: inputs.Choice
-) -> Iterator[tuple[inputs.Items | None, str]]:
-    """The items that were given, open for reading, and what their input is called. Raises WrongUse, InputError."""
-    if source is None:
-        yield None, ""
-    elif source == "-":
-        yield _read(sys.stdin.buffer, "stdin.txt", operation, choice), "standard input"
-    else:
-        with _opened(Path(source)) as file:
-            yield _read(file, Path(source).name, operation, choice), Path(source).name
-
-
-def _read(file: IO[bytes], name: str, operation: Operation, choice: inputs.Choice) -> inputs.Items:
-    items = inputs.read_file(file, name, operation, choice)
-    if choice.columns and items.reading.format != "csv":
-        raise WrongUse("--map is for CSV, whose columns have names")
-    return items
-
-
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except (OSError, ValueError) as error:
-        raise WrongUse(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def parse_params(given: Iterable[str], operation: Operation) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Admin actions as jobs, for models with every kind of key and every kind of operation; and what `check` says of them."""
+"""Admin actions as jobs, for models with every kind of key and operations of every kind; and what `check` tells."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ class AccountAdmin(JobActionsMixin, ModelAdmin):
     job_actions = (
         "note",
         "guarded",
-        JobAction(
-            "letter", item=lambda pk: {"number": pk}, label="Write to holders of %(verbose_name_plural)s"
-        ),
+        JobAction("letter", item=lambda pk: {"number": pk}, label="Write to holders of %(verbose_name_plural)s"),
     )
     list_per_page = 10
 

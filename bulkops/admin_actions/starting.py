@@ -102,7 +102,10 @@ class StartPage:
     @property
     def counted(self) -> str:
         """“1,204 tickets”."""
-        return f"{self.count:,} {self.model_admin.opts.verbose_name if self.count == 1 else self.plural}"
+        return self._in_words(self.count)
+
+    def _in_words(self, count: int) -> str:
+        return f"{count:,} {self.model_admin.opts.verbose_name if count == 1 else self.plural}"
 
     # -- starting
 
@@ -169,7 +172,7 @@ class StartPage:
             return "Look at the choice once more, then start."
         if abs(self.count - shown) <= max(SMALL_CHANGE, shown // 10):
             return ""
-        return f"The choice has changed: it was {shown:,} {self.plural}. Look at it once more, then start."
+        return f"The choice has changed: it was {self._in_words(shown)}. Look at it once more, then start."
 
     # -- a form that was sent before
 
@@ -199,7 +202,7 @@ class StartPage:
         if job.replayed:
             messages.info(self.request, "This form was sent already; here is the job that it made.")
         else:
-            what = f"the chosen {self.plural}" if job.total is None else f"{job.total:,} of the chosen {self.plural}"
+            what = f"the chosen {self.plural}" if job.total is None else self._in_words(job.total)
             messages.success(self.request, f"Started for {what}.")
         return HttpResponseRedirect(job.get_absolute_url())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -18,11 +21,12 @@ from django.utils import timezone
 from bulkops import registry
 from bulkops.models import Job, Outcome
 from bulkops.states import JobState
-from tests.test_readme import blocks, section
+from tests.test_readme import ROOT, blocks, section
 from ticketing.models import Event, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FIRST = section("Your first operation")
 ACTION = section("An admin action as a job")
@@ -58,6 +62,35 @@ def client(transactional_db: None, person: Any) -> Client:
 def test_the_first_operation_has_fifteen_lines():
     (code,) = blocks(FIRST, "python")
     assert len([line for line in code.splitlines() if line.strip() and not line.startswith("#")]) <= 15
+
+
+def test_the_first_operations_app_is_made_by_the_command_and_found_by_itself(tmp_path: Path):
+    for name in ("bulkops", "templates", "static"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "site", tmp_path / "site")
+    shutil.copy(ROOT / "manage.py", tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    environment = os.environ | {
+        "SECRET_KEY": "of this test",
+        "DEBUG": "1",
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+    }
+
+    def run(command: str) -> str:
+        return subprocess.run(
+            ["sh", "-ec", command], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    run(next(code for code in blocks(FIRST, "sh") if "startapp" in code))
+    settings = tmp_path / "site/project/settings.py"
+    (line,) = re.findall(r"Add the line `([^`]+)` to `INSTALLED_APPS`", FIRST)
+    settings.write_text(settings.read_text().replace('    "ticketing",', f'    "ticketing",\n    {line}'))
+    (code,) = blocks(FIRST, "python")
+    (tmp_path / code.splitlines()[0].removeprefix("# ")).write_text(code)
+    assert "greet-people" in run(".venv/bin/python manage.py operations")
 
 
 def test_the_first_operation_runs_from_the_page_with_a_bar(greeting: None, client: Client, worker: Any):

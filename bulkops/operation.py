@@ -202,6 +202,11 @@ class Operation:
             raise InvalidParams(plain(form.errors))
         return form.cleaned_data
 
+    def as_given(self, form: forms.BaseForm) -> dict[str, Any]:
+        """A valid Params form's values as JSON: cleaned where that is a plain value, as they were typed where not."""
+        cleaned = form.cleaned_data
+        return {name: cleaned[name] if _is_plain(cleaned.get(name)) else form[name].data for name in form.fields}
+
     def with_defaults(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Fill in the `initial` of parameters that a program left out; a page's form has them all."""
         if self.Params is None:
@@ -362,6 +367,12 @@ def _failure(form: forms.Form) -> str | None:
     except Exception as error:
         return f"These values could not be checked ({type(error).__name__})."
     return None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(one, str | int) for one in value)
+    return value is None or isinstance(value, str | bool | int)
 
 
 def _as_json(value: Any) -> Any:

@@ -289,14 +289,8 @@ class SubmitForms:
         raise InputTooLarge(f"The file is larger than {conf().file_bytes // (1024 * 1024):,} MB.")
 
     def stored_params(self) -> dict[str, Any]:
-        """The parameters as JSON values: cleaned where that is a plain value, as they were typed where it is not."""
-        if self.params is None:
-            return {}
-        cleaned = self.params.cleaned_data
-        return {
-            name: cleaned[name] if _is_plain(cleaned.get(name)) else self.params[name].data
-            for name in self.params.fields
-        }
+        """The parameters as JSON values."""
+        return {} if self.params is None else self.operation.as_given(self.params)
 
     def add_errors(self, errors: dict[str, list[str]]) -> None:
         """Put the services' complaints about parameters next to their fields."""
@@ -305,9 +299,3 @@ class SubmitForms:
                 self.params.add_error(name, texts)
             else:
                 self.job.add_error(None, texts)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(one, str | int) for one in value)
-    return value is None or isinstance(value, str | bool | int)

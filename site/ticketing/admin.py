@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
+from bulkops.admin_actions import JobActionsMixin
 from ticketing.models import Event, Order, Ticket
 
 
@@ -12,7 +13,8 @@ class EventAdmin(admin.ModelAdmin):
 
 
 @admin.register(Ticket)
-class TicketAdmin(admin.ModelAdmin):
+class TicketAdmin(JobActionsMixin, admin.ModelAdmin):
+    job_actions = ("reprice-tickets", "issue-tickets")
     list_display = ("code", "event", "seat", "cost", "holder_email", "issued_at")
     list_filter = ("event", ("issued_at", admin.EmptyFieldListFilter))
     list_select_related = ("event",)

@@ -12,7 +12,7 @@ from django import forms
 
 from bulkops import diagnosis, inputs, manifests, registry, services, status
 from bulkops.conf import conf
-from bulkops.exceptions import ActiveJobExists
+from bulkops.exceptions import ActiveJobExists, ColumnsMissing
 from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, printable
 from bulkops.management.watching import watch
 from bulkops.models import Job
@@ -81,7 +81,7 @@ class Command(TerminalCommand):
         operation = registry.get(options["operation"])
         user = find_user(options["user"])
         choice = choice_of(options)
-        with items_of(options["items"], operation, choice) as (items, input_name):
+        with hinted(), items_of(options["items"], operation, choice) as (items, input_name):
             what = {
                 "user": user,
                 "operation": operation.name,
@@ -193,6 +193,16 @@ def choice_of(options: Mapping[str, Any]) -> inputs.Choice:
             raise WrongUse(f"a mapping reads COLUMN=FIELD, not “{pair}”")
         columns[column] = field
     return inputs.Choice(format=options["format"] or "", encoding=options["encoding"] or "", columns=columns)
+
+
+@contextmanager
+def hinted() -> Iterator[None]:
+    """Adds to a complaint about missing columns how to say which they are."""
+    try:
+        yield
+    except ColumnsMissing as missing:
+        options = " ".join(f'--map "COLUMN={name}"' for name in missing.missing[:3])
+        raise WrongUse(f"{missing.message} To say which one it is: {options}") from None
 
 
 @contextmanager

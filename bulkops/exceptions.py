@@ -102,9 +102,9 @@ class InputError(InvalidItems):
 
 
 class ColumnsMissing(InputError):
-    """The table lacks columns that the items need.
+    """The table lacks columns that the items need, or has several that could be the same.
 
-    `missing` are the fields without a column; `columns` is what the table has, for a person to say which is which.
+    `missing` are the fields without a column of their own; `columns` are those to choose from.
     """
 
     def __init__(self, message: str, line: int | None, *, missing: Sequence[str], columns: Sequence[str]) -> None:

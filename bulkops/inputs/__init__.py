@@ -113,11 +113,14 @@ def _read(
         items = tables.read(lines, limits, reading, operation, choice)
         yield from counted(items, limits, none="has a header but no rows")
     elif reading.format == "jsonl":
-        numbered = enumerate(lines, 1)
-        yield from counted((json_values.parse(line, number) for number, line in numbered if line.strip()), limits)
+        numbered = enumerate(map(_said, lines), 1)
+        yield from counted((json_values.parse(line, number) for number, line in numbered if line), limits)
     else:
-        stripped = (line.strip() for line in lines)
-        yield from counted((line for line in stripped if line), limits)
+        yield from counted((line for line in map(_said, lines) if line), limits)
+
+
+def _said(line: str) -> str:
+    return line.removeprefix(streams.BYTE_ORDER_MARK).strip()
 
 
 def _json_list(text: str, limits: Limits) -> Iterable[Any]:

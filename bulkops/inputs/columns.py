@@ -112,17 +112,23 @@ def _said(columns: list[str], labels: Mapping[str, str], choice: Choice) -> dict
 
 
 def _alike(columns: list[str], labels: Mapping[str, str], have: set[str], line: int) -> dict[str, str]:
-    """Columns by likeness, for the fields that have none. A name counts before another field's label."""
+    """Columns by likeness, for the fields that have none. A name counts before another field's label.
+
+    Raises ColumnsMissing where more than one is alike.
+    """
     names = {folded(name): name for name in labels}
     found: dict[str, str] = {}
+    folds = {column: folded(column) for column in columns}
     for name, label in labels.items():
         if name in have:
             continue
         words = {folded(name)} | ({folded(label)} if folded(label) not in names else set())
-        candidates = [column for column in columns if folded(column) in words - {""}]
+        candidates = [column for column, fold in folds.items() if fold in words - {""}]
         if len(candidates) > 1 or (candidates and candidates[0] in found):
             either = " and ".join(f"“{column}”" for column in candidates[:3])
-            raise InputError(f"{either} could both be {name}; rename one, or say which it is.", line)
+            raise ColumnsMissing(
+                f"{either} could both be {name}; rename one, or say which it is.", line, missing=[name], columns=columns
+            )
         found |= dict.fromkeys(candidates, name)
     return found
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bulkops.inputs.encodings import Encoding
     from bulkops.inputs.limits import Limits
 
+BYTE_ORDER_MARK = "\ufeff"
+"""Stands before a line in the middle where files were put together; it is no part of what the line says."""
 _READ_BYTES = 32 * 1024
 _SPOOLED_IN_MEMORY_BYTES = 1024 * 1024
 # JSON may spell a two-byte character with six bytes, and CSV doubles its quotes.

@@ -15,6 +15,7 @@ from bulkops.exceptions import InputError, InputTooLarge
 from bulkops.inputs import columns as columns_of
 from bulkops.inputs.limits import count, size
 from bulkops.inputs.reading import DELIMITERS
+from bulkops.inputs.streams import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +79,8 @@ def _rows(
             return
         except csv.Error as error:
             raise InputError(_words(str(error)), start) from None
+        if row and row[0].startswith(BYTE_ORDER_MARK):
+            row[0] = row[0].removeprefix(BYTE_ORDER_MARK)
         content = "".join(row)
         if len(content) > conf().item_bytes:
             raise InputTooLarge(f"Line {start}: the row is larger than an item may be ({size(conf().item_bytes)}).")

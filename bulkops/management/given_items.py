@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from bulkops import inputs, uploaded_files
+from bulkops.exceptions import ColumnsMissing
 from bulkops.management.terminal import WrongUse
 from bulkops.models import Job
 
@@ -56,6 +57,16 @@ def choice_of(options: Mapping[str, Any]) -> inputs.Choice:
             raise WrongUse(f"a mapping reads COLUMN=FIELD, not “{pair}”")
         columns[column] = field
     return inputs.Choice(format=options["format"] or "", encoding=options["encoding"] or "", columns=columns)
+
+
+@contextmanager
+def hinted() -> Iterator[None]:
+    """Adds to a complaint about missing columns how to say which they are."""
+    try:
+        yield
+    except ColumnsMissing as missing:
+        options = " ".join(f'--map "COLUMN={name}"' for name in missing.missing[:3])
+        raise WrongUse(f"{missing.message} To say which one it is: {options}") from None
 
 
 @contextmanager

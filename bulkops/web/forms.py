@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
     from bulkops.web.file_batches import BatchUpload, KeptBatch
 
+FORMAT_CHOICES = [("", "Detect"), *((key, words[0].upper() + words[1:]) for key, words in inputs.FORMATS.items())]
 LARGEST_LIMIT = 2**31 - 1
 _UNSEEN = frozenset({"file", "upload", "forget_upload", "files", "batch", "forget_batch"})
 """What travels from a preview as a token, or not at all."""
@@ -60,7 +61,7 @@ class JobForm(forms.Form):
     format = forms.ChoiceField(
         required=False,
         label="Format",
-        choices=[("", "Detect"), *((key, words[0].upper() + words[1:]) for key, words in inputs.FORMATS.items())],
+        choices=FORMAT_CHOICES,
     )
     encoding = forms.ChoiceField(
         required=False,
@@ -88,6 +89,10 @@ class JobForm(forms.Form):
                 required=False, min_value=1, max_value=most, label="Workers at once", help_text=f"1 to {most}."
             )
         fields = list(operation.Item().fields) if operation.Item is not None else []
+        if fields:
+            self.fields["format"] = forms.ChoiceField(
+                required=False, label="Format", choices=[choice for choice in FORMAT_CHOICES if choice[0] != "txt"]
+            )
         self.fields["items"].help_text = (
             f"CSV with a header row: {','.join(fields)}; or JSON."
             if fields

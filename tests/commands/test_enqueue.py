@@ -155,7 +155,7 @@ def test_wrong_use_is_one_line_and_exit_2(run, owner, lines, arguments, words):
     ("name", "content", "words"),
     [
         ("a.csv", b"number,note\n1\n", "Line 2"),
-        ("a.csv", b"note\nx\n", "lacks 1 column: number"),
+        ("a.csv", b"note\nx\n", 'lacks 1 column: number (found: note). To say which one it is: --map "COLUMN=number"'),
         ("a.csv", b"number,note\nmany,x\n", "Item 0, number"),
         ("a.csv", b"", "empty"),
         ("a.csv", b"number,note\n1,Zo\xc3\xab\n2,\xff\n", "not UTF-8"),

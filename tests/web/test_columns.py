@@ -121,6 +121,14 @@ def test_an_answer_outlived_by_another_file_does_no_harm(as_owner: Client) -> No
     assert stored() == [{"number": "5", "note": "x"}]
 
 
+def test_columns_that_could_be_the_same_are_asked_about(as_owner: Client) -> None:
+    asked = as_owner.post(ROWS, {"file": export(b"Number,NUMBER\n1,2\n"), "action": "preview"})
+    assert "“Number” and “NUMBER” could both be number" in text_of(asked)
+    assert options(asked, "number") == ["", "Number", "NUMBER"]
+    as_owner.post(ROWS, hidden(asked) | {"column:number": "NUMBER", "action": "start"})
+    assert stored() == [{"Number": "1", "number": "2"}]
+
+
 def test_pasted_cells_are_asked_about_too(as_owner: Client) -> None:
     text = "Nummer\tnote\n7\tx\n"
     asked = as_owner.post(ROWS, {"items": text, "action": "preview"})

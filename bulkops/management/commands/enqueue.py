@@ -11,7 +11,7 @@ from django import forms
 from bulkops import diagnosis, inputs, manifests, registry, services, status
 from bulkops.conf import conf
 from bulkops.exceptions import ActiveJobExists
-from bulkops.management.given_items import input_of
+from bulkops.management.given_items import hinted, input_of
 from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, printable
 from bulkops.management.watching import watch
 from bulkops.models import Job
@@ -82,7 +82,7 @@ class Command(TerminalCommand):
         """Submit, answer, and wait if asked to."""
         operation = registry.get(options["operation"])
         user = find_user(options["user"])
-        with input_of(options, operation) as (items, input_name, upload):
+        with hinted(), input_of(options, operation) as (items, input_name, upload):
             what = {
                 "user": user,
                 "operation": operation.name,

@@ -64,7 +64,7 @@ class JobForm(forms.Form):
             )
         fields = list(operation.Item().fields) if operation.Item is not None else []
         self.fields["items"].help_text = (
-            f"CSV with a header row: {','.join(fields)}" if fields else "One item a line."
+            f"CSV with a header row: {','.join(fields) or 'any columns'}" if operation.Item else "One item a line."
         ) + (" Leave it empty to take all that the operation finds itself." if operation.collects else "")
         mb = conf().file_bytes // (1024 * 1024)
         self.fields["file"].help_text = f"CSV, JSON Lines, JSON or text; at most {mb} MB, {conf().file_items:,} items."

@@ -89,13 +89,13 @@ class JobForm(forms.Form):
                 required=False, min_value=1, max_value=most, label="Workers at once", help_text=f"1 to {most}."
             )
         fields = list(operation.Item().fields) if operation.Item is not None else []
-        if fields:
+        if operation.Item is not None:
             self.fields["format"] = forms.ChoiceField(
                 required=False, label="Format", choices=[choice for choice in FORMAT_CHOICES if choice[0] != "txt"]
             )
         self.fields["items"].help_text = (
-            f"CSV with a header row: {','.join(fields)}; or JSON."
-            if fields
+            f"CSV with a header row: {','.join(fields) or 'any columns'}; or JSON."
+            if operation.Item is not None
             else "One item a line; JSON and cells copied from a spreadsheet are recognised."
         ) + (" Leave it empty to take all that the operation finds itself." if operation.collects else "")
         mb = conf().file_bytes // (1024 * 1024)

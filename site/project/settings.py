@@ -5,6 +5,7 @@ A value that can't be understood is an error here, in words, and never a default
 """
 
 import contextlib
+import json
 import os
 import secrets
 import sys
@@ -139,6 +140,19 @@ def _provider_url(url: str) -> str:
     return url.rstrip("/") + "/"
 
 
+def _secrets(text: str) -> dict[str, Any]:
+    """What calls may send, as JSON. No message repeats any of it."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ImproperlyConfigured(
+            'BULKOPS_HTTP_SECRETS must be JSON such as {"shop": {"value": "...", "hosts": ["api.example.org"]}}'
+        )
+    return found
+
+
 # Tools that load these settings by themselves, without manage.py, run in somebody's checkout and never serve anybody.
 _TESTING = "pytest" in sys.modules
 DEBUG = _flag("DEBUG", default=_TESTING or "mypy" in sys.modules)
@@ -163,7 +177,17 @@ elif PROVIDER_SERVED:
     PROVIDER_KEY = PROVIDER_KEY or salted_hmac("payments", "api key", secret=SECRET_KEY, algorithm="sha256").hexdigest()
 
 # The product's own settings; `bulkops.conf` holds each one's unit and default.
-BULKOPS: dict[str, Any] = {}
+BULKOPS: dict[str, Any] = {
+    "http_hosts": tuple(_list("BULKOPS_HTTP_HOSTS")),
+    "http_private_networks": tuple(_list("BULKOPS_HTTP_PRIVATE_NETWORKS")),
+    "http_secrets": _secrets(_text("BULKOPS_HTTP_SECRETS")),
+}
+if PROVIDER_SERVED:
+    # The provider that development plays can be called by anybody's rows too: bulkops/docs/http-calls.md shows it.
+    _PROVIDER_HOST = f"http://127.0.0.1:{PORT}"
+    BULKOPS["http_hosts"] += (_PROVIDER_HOST,)
+    BULKOPS["http_private_networks"] += ("127.0.0.1/32",)
+    BULKOPS["http_secrets"].setdefault("provider", {"value": PROVIDER_KEY, "hosts": (_PROVIDER_HOST,)})
 # Above `body_bytes` (10 MB of pasted items), so that the page and not Django refuses what is larger, in words.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 11 * 1024 * 1024
 # Above `upload_files` (1,000), likewise.
@@ -183,6 +207,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "django_q",
+    "bulkops.contrib.http_calls",
     "ticketing",
     *(["payments"] if PROVIDER_SERVED else []),
     "project",

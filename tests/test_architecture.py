@@ -16,6 +16,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 LAYERS = (
     {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads", "outbound"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources", "result_files", "uploaded_files"},
+    {"declaration"},
     {"registry", "querysets"},
     {"models"},
     {"events", "permissions", "liveness", "verify", "failures", "permits"},

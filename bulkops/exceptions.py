@@ -219,6 +219,30 @@ class ItemTransactionBroken(BulkopsError):
     code = "transaction-broken"
 
 
+# -- raised by bulkops.testing
+
+
+class NeedsTransactions(BulkopsError):
+    """Each item commits by itself, which it cannot inside an open transaction.
+
+    Mark the test with `@pytest.mark.django_db(transaction=True)`, or derive it from `TransactionTestCase`.
+    """
+
+    code = "needs-transactions"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bulkops.testing.run commits each item, and this test stands in an open transaction: mark it with"
+            " @pytest.mark.django_db(transaction=True), or derive it from django.test.TransactionTestCase."
+        )
+
+
+class CannotRun(BulkopsError):
+    """The operation cannot be run in this test."""
+
+    code = "cannot-run"
+
+
 def plain(errors: Any) -> dict[str, list[str]]:
     """A form's errors as plain text lists, for messages and JSON."""
     return {name: [str(text) for text in texts] for name, texts in errors.items()}

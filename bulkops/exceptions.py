@@ -135,6 +135,12 @@ class SubmissionBusy(BulkopsError):
     code = "idempotency-key-in-flight"
 
 
+class DryRunBusy(BulkopsError):
+    """A dry run of yours is going on; wait until it has ended."""
+
+    code = "dry-run-busy"
+
+
 # -- raised by control
 
 

@@ -1,6 +1,7 @@
 """System checks: settings under which bulkops would break its promises, each told in words with its remedy.
 
-They run with `manage.py check`, `migrate` and `qcluster`, and touch no database.
+They run with `manage.py check`, `migrate` and `qcluster`, and touch no database; but for those of the operations that
+need one, which run with `migrate` and with `manage.py check --database default`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Info, register
+from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.migrations.executor import MigrationExecutor
 from django.utils.version import get_version_tuple
 
-from bulkops import registry
+from bulkops import declaration, holds, registry
 from bulkops.conf import Conf, conf
 from bulkops.outbound import addresses, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bulkops.operation import Operation
 
@@ -278,6 +280,12 @@ def _check_operation(operation: Operation) -> Iterator[CheckMessage]:
                 hint="Workers, page and shell make the form themselves; give every argument a default.",
                 id="bulkops.E010",
             )
+    for name, meant in declaration.slips(operation).items():
+        yield Caution(
+            f"Operation “{operation.name}” declares `{name}`, of which bulkops knows nothing; is `{meant}` meant?",
+            hint=f"Rename it, or put an underscore before it if it is your own: `_{name}`.",
+            id="bulkops.W010",
+        )
     if operation.permission is not None and not _is_permission(operation.permission):
         yield Caution(
             f"Operation “{operation.name}”: no model declares the permission “{operation.permission}”, so only"
@@ -314,3 +322,45 @@ def _is_permission(name: str) -> bool:
         declared |= {f"{action}_{model._meta.model_name}" for action in model._meta.default_permissions}
         declared |= {custom for custom, _ in model._meta.permissions}
     return codename in declared
+
+
+@register(Tags.database)
+def check_operations_in_the_database(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """What only the tables know: that a permission was made, and that the workers there are serve each queue.
+
+    Silent while there are migrations to apply, which may be just what is missing.
+    """
+    if DEFAULT_DB_ALIAS not in (databases or ()) or connections[DEFAULT_DB_ALIAS].vendor != "postgresql":
+        return []
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        return []
+    return [*_check_permissions_made(), *_check_queues_served()]
+
+
+def _check_permissions_made() -> Iterator[CheckMessage]:
+    if not apps.is_installed("django.contrib.auth"):
+        return
+    made = set(apps.get_model("auth", "Permission").objects.values_list("content_type__app_label", "codename"))
+    for operation in registry.every():
+        if operation.permission is not None and tuple(operation.permission.split(".")) not in made:
+            yield Caution(
+                f"Operation “{operation.name}”: the database has no permission “{operation.permission}”, so it can be"
+                " given to nobody, and only superusers may run it.",
+                hint="`manage.py migrate` makes those that models declare, by their Meta.permissions or by themselves.",
+                id="bulkops.W011",
+            )
+
+
+def _check_queues_served() -> Iterator[CheckMessage]:
+    served = {queue for queues in holds.alive_clusters().values_list("queues", flat=True) for queue in queues}
+    for operation in registry.every():
+        if served and operation.queue not in served:
+            yield Caution(
+                f"Operation “{operation.name}”: of the workers that run now, none serves its queue"
+                f" “{operation.queue}”; its jobs would wait.",
+                hint=f"Start one: manage.py qcluster --queues {operation.queue}",
+                id="bulkops.W012",
+            )

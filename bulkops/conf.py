@@ -82,6 +82,10 @@ class Conf:
     """How many invalid items an error message names."""
     preview_items: int = 5
     """Rows shown before a job is started."""
+    dry_run_items: int = 5
+    """Items that a dry run tries at most."""
+    dry_run_seconds: float = 10.0
+    """How long a dry run may take; what it has not tried by then, it does not try. Well below the gateway's limit."""
 
     failure_share_items: int = 20
     """A `max_failures` that is a share counts once so many items were tried since the job was begun or last resumed."""

@@ -155,6 +155,12 @@ class SubmissionBusy(BulkopsError):
     code = "idempotency-key-in-flight"
 
 
+class DryRunBusy(BulkopsError):
+    """A dry run of yours is going on; wait until it has ended."""
+
+    code = "dry-run-busy"
+
+
 # -- raised by control
 
 
@@ -252,6 +258,30 @@ class ItemTransactionBroken(BulkopsError):
     """The operation ended the item's transaction by itself."""
 
     code = "transaction-broken"
+
+
+# -- raised by bulkops.testing
+
+
+class NeedsTransactions(BulkopsError):
+    """Each item commits by itself, which it cannot inside an open transaction.
+
+    Mark the test with `@pytest.mark.django_db(transaction=True)`, or derive it from `TransactionTestCase`.
+    """
+
+    code = "needs-transactions"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "bulkops.testing.run commits each item, and this test stands in an open transaction: mark it with"
+            " @pytest.mark.django_db(transaction=True), or derive it from django.test.TransactionTestCase."
+        )
+
+
+class CannotRun(BulkopsError):
+    """The operation cannot be run in this test."""
+
+    code = "cannot-run"
 
 
 def plain(errors: Any) -> dict[str, list[str]]:

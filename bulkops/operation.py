@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
-import re
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django import forms
@@ -16,29 +14,15 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
 
 from bulkops import result_files, uploaded_files
-from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, OperationMisdeclared, plain
+from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, plain
 from bulkops.storable import has_nul, strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import IO
     from uuid import UUID
 
     from django.core.files.base import File
-
-NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-"""What `qcluster --queues a,b` can name, and what fits django-q2's column."""
-PERMISSION = re.compile(r"\w+\.\w+")
-METHODS = {
-    "items": "params",
-    "process": "item, params, context",
-    "finish": "params, summary",
-    "authorize": "user, params",
-}
-MOST = 32_767
-"""Of workers and of attempts; PostgreSQL's smallint."""
-
 
 SLOWEST, FASTEST = 0.001, 100_000
 """Items per second that a speed limit can be: from one in a quarter of an hour on."""
@@ -243,116 +227,10 @@ class Operation:
         """The parameters as anybody may see them."""
         return {name: "•••" if name in self.secret else value for name, value in params.items()}
 
-    def check_declaration(self) -> None:
-        """Raises OperationMisdeclared, in words that tell the author what to change."""
-        wrong = next(_faults(self), None)
-        if wrong is not None:
-            raise OperationMisdeclared(f"{type(self).__module__}.{type(self).__qualname__}{wrong}")
-
-
-def _faults(operation: Operation) -> Iterator[str]:
-    """What is wrong with a declaration, each written to follow the class's name."""
-    if not isinstance(operation.name, str) or not NAME.fullmatch(operation.name) or len(operation.name) > 100:
-        yield f": `name` must be lower-case words joined by hyphens, not {operation.name!r}."
-    if type(operation).process is Operation.process:
-        yield " has no `process(self, item, params, context)`."
-    for method, arguments in METHODS.items():
-        yield from _method_faults(operation, method, arguments)
-    for label in ("Params", "Item"):
-        yield from _form_faults(label, getattr(operation, label))
-    yield from _attribute_faults(operation)
-
-
-def _attribute_faults(operation: Operation) -> Iterator[str]:
-    permission = operation.permission
-    if permission is not None and not (isinstance(permission, str) and PERMISSION.fullmatch(permission)):
-        yield f": `permission` must read “app.codename”, not {permission!r}."
-    yield from _figure_faults(operation)
-    errors = operation.retry_on
-    if not (isinstance(errors, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in errors)):
-        yield ": `retry_on` must be a tuple of exception classes."
-    if not (isinstance(operation.queue, str) and QUEUE.fullmatch(operation.queue)):
-        yield ": `queue` must be a name of at most 80 letters, digits, dots, hyphens and underscores."
-    limit = operation.item_timeout_seconds
-    if not (isinstance(limit, int | float) and 0 <= limit < math.inf):
-        yield ": `item_timeout_seconds` must be a number of seconds, or 0 for no limit."
-    if not _is_backoff(operation.backoff):
-        yield ": `backoff` must be two numbers of seconds, the first wait and the longest."
-    yield from _policy_faults(operation)
-    # A single name in plain quotes would be taken for its letters, and hide nothing.
-    if not isinstance(operation.secret, tuple | list | set | frozenset):
-        yield ": `secret` must be a tuple of parameters' names."
-    elif unknown := [name for name in operation.secret if name not in getattr(operation.Params, "base_fields", {})]:
-        yield f": `secret` names {', '.join(map(str, unknown))}, but Params has no such field."
-
-
-def _figure_faults(operation: Operation) -> Iterator[str]:
-    for label in ("parallelism", "max_attempts", "max_crashes"):
-        figure = getattr(operation, label)
-        if not isinstance(figure, int) or not 1 <= figure <= MOST:
-            yield f": `{label}` must be a whole number from 1 to {MOST:,}."
-    size = operation.chunk_items
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        yield ": `chunk_items` must be a whole number from 1, or None."
-
-
-def _policy_faults(operation: Operation) -> Iterator[str]:
-    if operation.in_doubt not in {"repeat", "hold"}:
-        yield ': `in_doubt` must be "repeat" or "hold".'
-    if operation.durability not in {"strict", "relaxed"}:
-        yield ': `durability` must be "strict" or "relaxed".'
-    if operation.in_doubt == "hold" and operation.transactional:
-        yield ': `in_doubt = "hold"` is for effects outside the database; say `transactional = False` too.'
-    if operation.in_doubt == "hold" and operation.durability == "relaxed":
-        # A crash of the database could lose the note that the item was begun, and the item would be repeated.
-        yield ': `in_doubt = "hold"` needs `durability = "strict"`.'
-    rate = operation.rate_per_second
-    if rate is not None and not is_rate(rate):
-        yield f": `rate_per_second` must be a number from {SLOWEST:g} to {FASTEST:,}, or None."
-    if operation.max_failures is not None and not _is_max_failures(operation.max_failures):
-        yield ": `max_failures` must be a count from 1, a share between 0 and 1, or None."
-
 
 def is_rate(value: Any) -> bool:
     """Whether it can be a job's speed limit, in items per second."""
     return isinstance(value, int | float) and not isinstance(value, bool) and SLOWEST <= value <= FASTEST
-
-
-def _is_max_failures(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    return (isinstance(value, int) and value >= 1) or (isinstance(value, float) and 0 < value < 1)
-
-
-def _is_backoff(value: Any) -> bool:
-    # A wrong one would show only when the first item is to be tried again, in a worker.
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        return False
-    return all(isinstance(seconds, int | float) and 0 <= seconds < math.inf for seconds in value)
-
-
-def _method_faults(operation: Operation, name: str, arguments: str) -> Iterator[str]:
-    method = getattr(operation, name)
-    # Calling any of these only makes an object that nobody runs: every item would succeed and nothing be done.
-    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-        yield f": `{name}` must not be async."
-    if name != "items" and inspect.isgeneratorfunction(method):
-        yield f": `{name}` must not yield."
-    try:
-        inspect.signature(method).bind(*arguments.split(", "))
-    except TypeError:
-        yield f": `{name}` must take (self, {arguments})."
-
-
-def _form_faults(label: str, form: Any) -> Iterator[str]:
-    if form is None:
-        return
-    if not (isinstance(form, type) and issubclass(form, forms.BaseForm) and hasattr(form, "base_fields")):
-        yield f".{label} must be a django.forms.Form class."
-        return
-    files = [name for name, field in form.base_fields.items() if isinstance(field, forms.FileField)]
-    if files:
-        yield f".{label} has a file field ({', '.join(files)}); files are items."
 
 
 def _failure(form: forms.Form) -> str | None:

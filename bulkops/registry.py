@@ -6,6 +6,7 @@ import logging
 from importlib import import_module
 from typing import TypeVar
 
+from bulkops import declaration
 from bulkops.exceptions import OperationAlreadyRegistered, OperationMisdeclared, UnknownOperation
 from bulkops.operation import Operation
 
@@ -24,17 +25,20 @@ def register(operation: OperationClass) -> OperationClass:
     Raises OperationMisdeclared or OperationAlreadyRegistered, and then leaves the registry as it was.
     """
     if not (isinstance(operation, type) and issubclass(operation, Operation)):
-        raise OperationMisdeclared(f"{operation!r} is no subclass of bulkops.Operation.")
+        raise OperationMisdeclared(f"{operation!r} is no subclass of bulkops.Operation; put @register above a class.")
     try:
         instance = operation()
     except TypeError as error:
-        raise OperationMisdeclared(f"{operation.__module__}.{operation.__qualname__}: {error}.") from None
-    instance.check_declaration()
+        raise OperationMisdeclared(
+            f"{operation.__module__}.{operation.__qualname__} must be made without arguments: {error}. It is made once,"
+            " at start-up, for all its jobs."
+        ) from None
+    declaration.check(instance)
     known = _operations.get(instance.name)
     if known is not None:
         raise OperationAlreadyRegistered(
             f"{operation.__module__}.{operation.__qualname__} and {type(known).__module__}."
-            f"{type(known).__qualname__} are both called “{instance.name}”."
+            f"{type(known).__qualname__} are both called “{instance.name}”: give one of them another `name`."
         )
     _operations[instance.name] = instance
     return operation

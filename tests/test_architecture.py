@@ -18,6 +18,7 @@ LAYERS = (
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},
+    {"declaration"},
     {"registry", "querysets"},
     {"models"},
     {"events", "permissions", "liveness", "verify", "failures", "permits", "batches"},

@@ -11,14 +11,17 @@ import psycopg2.extensions
 import pytest
 from django import forms
 from django.conf import settings as settings_of_django
+from django.contrib.auth.models import Permission
 from django.core.checks import run_checks
 from django.db import OperationalError, connection, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpResponse
 from django.urls import path
 
 from bulkops import Operation, checks, register, registry, services
+from bulkops.clock import from_now
 from bulkops.conf import conf
-from bulkops.models import Job
+from bulkops.models import Cluster, Job
 from bulkops.services.locking import lock_user
 from tests.clusters import environment
 from tests.elsewhere import elsewhere
@@ -151,6 +154,60 @@ def test_a_permission_that_nothing_declares_is_warned_of(registered, name):
     Locked.name = "locked"
     registered(Locked)
     assert f"no model declares the permission “{name}”" in found()["bulkops.W003"]
+
+
+def test_a_misspelt_attribute_is_warned_of(registered):
+    class Hasty(Operation):
+        name = "hasty"
+        max_attempt = 5
+
+        def process(self, item, params, context): ...
+
+    registered(Hasty)
+    said = found()
+    assert list(said) == ["bulkops.W010"]
+    assert "“hasty” declares `max_attempt`" in said["bulkops.W010"]
+    assert "is `max_attempts` meant?" in said["bulkops.W010"]
+
+
+def found_in_the_database():
+    """The same, of the checks that ask the database."""
+    messages = run_checks(tags=["database"], databases=["default"])
+    return {message.id: f"{message.msg} {message.hint}" for message in messages}
+
+
+@pytest.mark.django_db
+def test_a_migrated_database_has_what_the_operations_need():
+    assert found_in_the_database() == {}
+
+
+@pytest.mark.django_db
+def test_a_permission_that_the_database_lacks_is_warned_of():
+    Permission.objects.filter(codename="change_account").delete()
+    assert "no permission “sample.change_account”" in found_in_the_database()["bulkops.W011"]
+
+
+@pytest.mark.django_db
+def test_while_there_are_migrations_to_apply_nothing_is_missed():
+    Permission.objects.filter(codename="change_account").delete()
+    MigrationRecorder.Migration.objects.filter(app="bulkops").latest("pk").delete()
+    assert found_in_the_database() == {}
+
+
+@pytest.mark.django_db
+def test_a_queue_that_none_of_the_workers_serves_is_warned_of(registered):
+    class Slow(Operation):
+        name = "slow-one"
+        queue = "slow"
+
+        def process(self, item, params, context): ...
+
+    registered(Slow)
+    assert found_in_the_database() == {}  # no worker at all: that is what `manage.py status` is for
+    Cluster.objects.create(name="here", alive_until=from_now(60), workers=1, queues=["default"])
+    assert "none serves its queue “slow”" in found_in_the_database()["bulkops.W012"]
+    Cluster.objects.create(name="there", alive_until=from_now(60), workers=1, queues=["slow"])
+    assert found_in_the_database() == {}
 
 
 # -- transactions, and the way to the database

@@ -45,6 +45,7 @@ def test_a_project_with_its_own_user_model_migrates_submits_and_works(empty_data
         "replayed": True,
         "state": "completed",
         "agrees": True,
+        "made_up": ["completed", True, False],
         "found": True,
         "actor": True,
         "owner": "ann@example.org",

@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.test import override_settings
 
-from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, OperationMisdeclared
+from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped
 from bulkops.operation import Context, Operation, storable_params
 
 
@@ -48,13 +48,7 @@ class Listing(Fine):
                 raise forms.ValidationError("These do not go together.")
 
 
-# -- the declaration
-
-
-def test_a_minimal_declaration_is_fine() -> None:
-    Fine().check_declaration()
-    Asking().check_declaration()
-    Listing().check_declaration()
+# -- what people and workers read of a class
 
 
 def test_people_read_a_title_and_the_first_paragraph() -> None:
@@ -72,76 +66,6 @@ def test_only_an_operation_with_items_of_its_own_collects() -> None:
 
     assert Collecting().collects
     assert not Fine().collects
-    Collecting().check_declaration()
-
-
-class FileForm(forms.Form):
-    upload = forms.FileField()
-
-
-class ImageForm(forms.Form):
-    picture = forms.ImageField()
-
-
-async def async_process(self: Any, item: Any, params: Any, context: Any) -> None: ...
-
-
-def generator_process(self: Any, item: Any, params: Any, context: Any) -> Any:
-    yield
-
-
-async def async_items(self: Any, params: Any) -> Any:
-    yield
-
-
-MISDECLARED = [
-    ({"name": ""}, "`name` must be lower-case words"),
-    ({"name": None}, "`name` must be lower-case words"),
-    ({"name": 7}, "`name` must be lower-case words"),
-    ({"name": "Do It"}, "`name` must be lower-case words"),
-    ({"name": "do_it"}, "`name` must be lower-case words"),
-    ({"name": "do--it"}, "`name` must be lower-case words"),
-    ({"name": "do-it\n"}, "`name` must be lower-case words"),
-    ({"name": "x" * 101}, "`name` must be lower-case words"),
-    ({"process": Operation.process}, "has no `process"),
-    ({"process": lambda self, item: None}, "`process` must take (self, item, params, context)"),
-    ({"process": async_process}, "`process` must not be async"),
-    ({"process": generator_process}, "`process` must not yield"),
-    ({"items": lambda self: []}, "`items` must take (self, params)"),
-    ({"items": async_items}, "`items` must not be async"),
-    ({"finish": lambda self, params: None}, "`finish` must take (self, params, summary)"),
-    ({"Params": dict}, ".Params must be a django.forms.Form class"),
-    ({"Params": forms.Form()}, ".Params must be a django.forms.Form class"),
-    ({"Item": {"code": str}}, ".Item must be a django.forms.Form class"),
-    ({"Item": forms.BaseForm}, ".Item must be a django.forms.Form class"),
-    ({"Params": FileForm}, ".Params has a file field (upload); files are items"),
-    ({"Item": ImageForm}, ".Item has a file field (picture); files are items"),
-    ({"permission": "change_ticket"}, "`permission` must read “app.codename”"),
-    ({"permission": "a.b.c"}, "`permission` must read “app.codename”"),
-    ({"permission": "ticketing."}, "`permission` must read “app.codename”"),
-    ({"permission": True}, "`permission` must read “app.codename”"),
-    ({"parallelism": 0}, "`parallelism` must be a whole number from 1"),
-    ({"parallelism": "2"}, "`parallelism` must be a whole number from 1"),
-    ({"parallelism": 40_000}, "`parallelism` must be a whole number from 1 to 32,767"),
-    ({"chunk_items": 0}, "`chunk_items` must be a whole number from 1, or None"),
-    ({"chunk_items": True}, "`chunk_items` must be a whole number from 1, or None"),
-    ({"max_attempts": 0}, "`max_attempts` must be a whole number from 1"),
-    ({"retry_on": [OSError]}, "`retry_on` must be a tuple of exception classes"),
-    ({"retry_on": ("OSError",)}, "`retry_on` must be a tuple of exception classes"),
-    ({"queue": ""}, "`queue` must be a name"),
-    ({"Params": Asking.Params, "secret": "note"}, "`secret` must be a tuple"),
-    ({"Params": Asking.Params, "secret": ("nots",)}, "`secret` names nots, but Params has no such field"),
-    ({"secret": ("note",)}, "`secret` names note, but Params has no such field"),
-]
-
-
-@pytest.mark.parametrize(("attributes", "words"), MISDECLARED, ids=range(len(MISDECLARED)))
-def test_a_wrong_declaration_is_refused_in_words_that_name_the_class(attributes: dict[str, Any], words: str) -> None:
-    operation = type("Wrong", (Fine,), attributes)()
-    with pytest.raises(OperationMisdeclared) as refusal:
-        operation.check_declaration()
-    assert words in refusal.value.message
-    assert refusal.value.message.startswith(f"{__name__}.Wrong")
 
 
 # -- parameters

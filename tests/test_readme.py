@@ -286,3 +286,27 @@ def test_the_card_stands_on_the_hosts_page(example: Example, client: Client, wor
     page = client.get("/tickets/").content.decode()
     assert "<h1>Tickets</h1>" in page
     assert f'id="card-{job.pk}"' in page
+
+
+# -- the example of a test
+
+
+@pytest.fixture
+def event_with_two_tickets(transactional_db: None) -> Event:
+    """What the README's tests are given."""
+    event = Event.objects.create(name="TESTED", venue="Here", starts_at=timezone.now())
+    for number in range(2):
+        Ticket.objects.create(event=event, code=f"TESTED-{number}", seat=f"1-{number}", price=1_000)
+    return event
+
+
+@pytest.mark.parametrize("name", ["test_tickets_become_cheaper", "test_a_ticket_that_is_gone_is_skipped"])
+def test_the_tests_shown_pass(example: Example, event_with_two_tickets: Event, name: str):
+    (code,) = blocks(section("Test your operation"), "python")
+    names: dict[str, Any] = {"__name__": "readme_tests"}
+    exec(compile(code, "README.md", "exec"), names)
+    assert {name for name in names if name.startswith("test_")} == {
+        "test_tickets_become_cheaper",
+        "test_a_ticket_that_is_gone_is_skipped",
+    }
+    names[name](event_with_two_tickets)

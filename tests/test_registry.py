@@ -51,7 +51,9 @@ def test_a_second_operation_of_a_name_is_refused_naming_both() -> None:
     registry.register(One)
     with pytest.raises(OperationAlreadyRegistered) as refusal:
         registry.register(Another)
-    assert refusal.value.message == f"{__name__}.Another and {__name__}.One are both called “registry-one”."
+    assert refusal.value.message == (
+        f"{__name__}.Another and {__name__}.One are both called “registry-one”: give one of them another `name`."
+    )
     assert type(registry.get("registry-one")) is One
 
 

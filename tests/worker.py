@@ -13,26 +13,22 @@ from bulkops.clock import from_now
 from bulkops.cluster.inbox import Inbox
 from bulkops.dispatch import queue_keys, withdraw
 from bulkops.engine import rescue, runner
-from bulkops.engine.holder import Holder
 from bulkops.models import Cluster
+from bulkops.testing import Worker
 
 if TYPE_CHECKING:
     from bulkops.models import Job
 
 
-class InProcessWorker:
+class InProcessWorker(Worker):
     """One worker; several of them can be made to play at once, step by step."""
 
     _numbers = 0
 
     def __init__(self, alive_seconds: float = 3600) -> None:
         InProcessWorker._numbers += 1
-        self.cluster = Cluster.objects.create(
-            name=f"test-{InProcessWorker._numbers}", alive_until=from_now(alive_seconds), workers=1, queues=["default"]
-        )
-        self.stop = False
+        super().__init__(f"test-{InProcessWorker._numbers}", InProcessWorker._numbers, alive_seconds)
         self.worked_on: UUID | None = None
-        self.holder = Holder(self.cluster.pk, InProcessWorker._numbers, draining=lambda: self.stop)
         self._inbox = Inbox(queue_keys(["default"]), lambda: False)
 
     def step(self) -> str | None:

@@ -77,7 +77,7 @@ def _is_found_broken(driver: Any) -> bool:
 
 def tells_of_a_cut(error: BaseException) -> bool:
     """Whether the error, or one that it came of, is a driver's word for a session cut or a server that is away."""
-    return any(_tells_of_a_cut(one) for one in _chain(error))
+    return any(_tells_of_a_cut(one) for one in chain(error))
 
 
 def _tells_of_a_cut(error: BaseException) -> bool:
@@ -88,7 +88,7 @@ def _tells_of_a_cut(error: BaseException) -> bool:
     return not code or code.startswith(_SERVER_IS_GONE)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """The error and all that it came of."""
     seen: set[int] = set()
     following: BaseException | None = error

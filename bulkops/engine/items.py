@@ -9,7 +9,6 @@ that it begins is committed first.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +17,19 @@ from django.db import connection, transaction
 from bulkops import storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import hand
-from bulkops.engine.faults import Fault, classify, code_of, describe, is_lost
+from bulkops.engine.faults import Fault, classify, describe, is_lost
 from bulkops.engine.item_transaction import ItemTransaction
+from bulkops.engine.results import failure, success
 from bulkops.engine.statements import ItemStatements, Result
-from bulkops.exceptions import BulkopsError, FenceLost, InDoubt, ItemSkipped, ItemTransactionBroken, RetryAfter
-from bulkops.operation import Context
-from bulkops.states import OutcomeState
+from bulkops.exceptions import BulkopsError, FenceLost, ItemTransactionBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bulkops.engine.statements import Try
-    from bulkops.operation import Operation
+    from bulkops.operation import Context, Operation
 
 logger = logging.getLogger("bulkops.items")
-
-MOST_DOUBLINGS = 60
-"""Of a wait between attempts; after some thousand of them, the figure would be too large to be multiplied."""
-
 
 PATIENCE_SECONDS = 30.0
 """How long a worker tries to record what it has done elsewhere while the database is away."""
@@ -97,7 +91,7 @@ class ItemRunner:
                 if fault is Fault.STATEMENTS_GONE:
                     self.statements.forget()
                 if fault is Fault.ITEM or attempt == conf().transient_attempts:
-                    return self._record(self._failure(error, context), one)
+                    return self._record(failure(self.operation, error, context.attempt), one)
         raise AssertionError("unreachable")
 
     def _ready(self) -> None:
@@ -125,7 +119,7 @@ class ItemRunner:
                 with connection.execute_wrapper(watched.watch):
                     returned = self._process(item, context)
                 watched.check()
-                stop = self.statements.record(one, self._success(returned))
+                stop = self.statements.record(one, success(returned))
         except BaseException as error:
             if not committed:
                 raise
@@ -137,15 +131,17 @@ class ItemRunner:
             self.statements.begin(one)
         driver = connection.connection
         try:
-            result = self._success(self._process(item, context))
+            result = success(self._process(item, context))
         except BaseException as error:
             if is_lost(error, driver):
                 raise DatabaseAway from error
-            result = self._failure(error, context)
+            result = failure(self.operation, error, context.attempt)
         # One that the operation has closed itself leaves nothing open, and is not opened here: that is for patience.
         if connection.connection is not None and (not connection.get_autocommit() or connection.in_atomic_block):
             connection.close()
-            result = self._failure(ItemTransactionBroken("The operation left a transaction open."), context)
+            result = failure(
+                self.operation, ItemTransactionBroken("The operation left a transaction open."), context.attempt
+            )
         try:
             return self._record_patiently(result, one)
         except FenceLost:
@@ -195,30 +191,3 @@ class ItemRunner:
             due_in_seconds=result.due_in_seconds,
         )
         return self.statements.record(one, bare)
-
-    def _success(self, returned: Any) -> Result:
-        return Result(state=OutcomeState.SUCCEEDED, result=storable.json_text(returned, conf().result_bytes))
-
-    def _failure(self, error: BaseException, context: Context) -> Result:
-        code, message = code_of(error), storable.text(describe(error), conf().message_chars)
-        if isinstance(error, ItemSkipped):
-            return Result(state=OutcomeState.SKIPPED, error_code=code, message=message)
-        if isinstance(error, InDoubt):
-            return Result(state=OutcomeState.IN_DOUBT, error_code=code, message=message)
-        retried = isinstance(error, (RetryAfter, *self.operation.retry_on))
-        if retried and context.attempt < self.operation.max_attempts:
-            return Result(
-                state=OutcomeState.DEFERRED,
-                error_code=code,
-                message=message,
-                due_in_seconds=self._wait(error, context.attempt),
-            )
-        return Result(state=OutcomeState.FAILED, error_code=code, message=message)
-
-    def _wait(self, error: BaseException, attempt: int) -> float:
-        """Seconds until the next try: the back-off, or longer where the other system asks for it, never less."""
-        first, most = self.operation.backoff
-        doubled = first * 2 ** min(attempt - 1, MOST_DOUBLINGS)
-        wait = min(doubled, most) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
-        asked = error.seconds if isinstance(error, RetryAfter) else 0.0
-        return max(wait, asked * random.uniform(1.0, 1.25))  # noqa: S311 - not all that were refused at once come at once

@@ -17,7 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
-from bulkops.exceptions import BulkopsError, NotAllowedNow, ReportBroken, SubmissionBusy
+from bulkops.exceptions import BulkopsError, DryRunBusy, NotAllowedNow, ReportBroken, SubmissionBusy
 from bulkops.models import Job
 from bulkops.outage import is_away
 
@@ -113,7 +113,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return error.returncode, str(error)
     if isinstance(error, NotAllowedNow | ReportBroken):
         return REFUSED, str(error)
-    return (TRY_AGAIN if isinstance(error, SubmissionBusy) else WRONG_USE), str(error)
+    return (TRY_AGAIN if isinstance(error, SubmissionBusy | DryRunBusy) else WRONG_USE), str(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -17,12 +17,13 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 
-from bulkops import manifests, progress, registry, services
+from bulkops import dry_run, manifests, progress, registry, services
 from bulkops.management import watching
 from bulkops.management.commands import enqueue
 from bulkops.models import Event, Job, Manifest, Outcome
 from bulkops.states import JobState
 from tests.clusters import environment, wait_for
+from tests.elsewhere import elsewhere
 from tests.sample.models import Account, Effect
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +131,12 @@ def test_standard_input_is_read_in_the_format_given(run, owner, monkeypatch):
         (["note", "--user", "owner", "--items", "FILE", "--limit", "0"], "limit must be at least 1"),
         (["note", "--user", "owner", "--items", "FILE", "--limit", "some"], "invalid int value"),
         (["note", "--user", "owner", "--items", "FILE", "--parallelism", "9"], "parallelism must be between 1 and 4"),
+        (["note", "--user", "owner", "--items", "FILE", "--per-second", "0"], "speed limit must be from 0.001"),
+        (["note", "--user", "owner", "--items", "FILE", "--per-second", "fast"], "invalid float value"),
+        (
+            ["refund-orders", "--user", "payer", "--items", "FILE", "--per-second", "99"],
+            "limited to 25 items per second",
+        ),
         (["note", "--user", "owner", "--items", "FILE", "--format", "csv"], "--format is for `--items -`"),
         (["note", "--user", "owner", "--items", "FILE", "--idempotency-key", "a b"], "1 to 255 visible"),
         (["guarded", "--user", "owner", "--items", "FILE"], "may not run “Guarded”"),
@@ -144,7 +151,8 @@ def test_standard_input_is_read_in_the_format_given(run, owner, monkeypatch):
         (["note", "--user", "owner", "--items", "FILE", "--encoding", "klingon"], "invalid choice: 'klingon'"),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_2(run, owner, lines, arguments, words):
+def test_wrong_use_is_one_line_and_exit_2(run, owner, person, lines, arguments, words):
+    person("payer", "ticketing.change_order")
     ran = run("enqueue", *[str(lines) if argument == "FILE" else argument for argument in arguments])
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.complaint
@@ -195,12 +203,65 @@ def test_a_spent_key_with_other_items_is_refused(run, owner, lines):
     assert "different submission" in ran.complaint
 
 
-def test_a_dry_run_tells_count_and_first_items_and_stores_nothing(run, owner, lines):
+def test_a_dry_run_tells_count_and_first_outcomes_and_stores_nothing(run, owner, lines):
     ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run")
     assert ran.code == 0
-    assert ran.out.splitlines() == ["Would be accepted: note with 3 items.", '  "a"', '  "b"', '  "c"']
+    assert ran.out.splitlines() == [
+        "Would be accepted: note with 3 items.",
+        "Tried the first 3 and kept nothing:",
+        "POSITION  ITEM  OUTCOME    WHAT IT SAYS",
+        '0         "a"   succeeded  {"item": "a"}',
+        '1         "b"   succeeded  {"item": "b"}',
+        '2         "c"   succeeded  {"item": "c"}',
+    ]
     assert not Job.objects.exists()
     assert not Event.objects.exists()
+    assert not Effect.objects.exists()
+
+
+def test_a_dry_run_ends_with_0_also_where_items_fail_since_the_job_would_be_accepted(run, owner, tmp_path):
+    (tmp_path / "mixed.txt").write_text("fine\nraise\nskip\n")
+    arguments = ("enqueue", "habits", "--user", "owner", "--items", tmp_path / "mixed.txt", "--dry-run")
+    ran = run(*arguments)
+    assert ran.code == 0
+    assert [line.split()[2] for line in ran.out.splitlines()[3:]] == ["succeeded", "failed", "skipped"]
+    assert "ValueError: this item is bad" in ran.out
+    answer = json.loads(run(*arguments, "--json").out)
+    assert [one["state"] for one in answer["outcomes"]] == ["succeeded", "failed", "skipped"]
+    assert answer["outcomes"][1] == {
+        "position": 1,
+        "item": "raise",
+        "state": "failed",
+        "result": None,
+        "error_code": "ValueError",
+        "message": "ValueError: this item is bad",
+        "said": "",
+    }
+    assert (answer["not_run"], answer["problem"]) == (None, None)
+
+
+def test_a_dry_run_honours_the_limit(run, owner, lines):
+    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--limit", 2, "--dry-run", "--json")
+    assert [one["item"] for one in json.loads(ran.out)["outcomes"]] == ["a", "b"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dry_run_outside_transactions_shows_the_items_and_why_they_were_not_run(run, owner, lines):
+    ran = run("enqueue", "note-outside", "--user", "owner", "--items", lines, "--dry-run")
+    assert ran.code == 0
+    _, why, *items = ran.out.splitlines()
+    assert "works outside transactions" in why
+    assert items == ['  "a"', '  "b"', '  "c"']
+    assert not Effect.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_dry_run_of_the_same_user_is_refused_for_now(run, owner, lines):
+    with elsewhere() as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [dry_run._lock_of(owner)])
+        ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run")
+    assert (ran.code, ran.out) == (4, "")
+    assert "wait until it has ended" in ran.complaint
 
 
 @pytest.fixture
@@ -261,9 +322,23 @@ def test_a_dry_run_hides_secrets(run, person, lines):
     assert json.loads(ran.out)["total"] == 3
 
 
-def test_a_dry_run_of_a_collecting_operation_runs_none_of_its_code(run, owner):
+def test_a_dry_run_says_why_collecting_would_fail(run, owner):
     ran = run("enqueue", "collecting", "--user", "owner", "--param", "how=raise", "--limit", 5, "--dry-run")
-    assert ran.out == "Would be accepted: collecting; a worker collects its items, 5 at most.\n"
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "Would be accepted: collecting; a worker collects its items, 5 at most.",
+        "It would fail: Collecting the items would fail: ValueError: the source is gone",
+    ]
+
+
+def test_a_dry_run_of_nothing_says_so(run, owner):
+    ran = run("enqueue", "collecting", "--user", "owner", "--param", "how=nothing", "--dry-run")
+    assert ran.out.splitlines()[1:] == ["There are no items."]
+
+
+def test_a_speed_limit_reaches_the_job(run, owner, lines):
+    assert run("enqueue", "note", "--user", "owner", "--items", lines, "--per-second", "2.5").code == 0
+    assert only_job().rate_per_second == 2.5
 
 
 def test_a_dry_run_mentions_the_active_job(run, owner, lines):

@@ -21,6 +21,7 @@ def story() -> dict[str, object]:
 
     from bulkops import ActiveJobExists, services
     from bulkops.models import Event, Job
+    from bulkops.testing import run
     from bulkops.verify import verify
     from tests.worker import InProcessWorker
 
@@ -38,8 +39,10 @@ def story() -> dict[str, object]:
     seen["state"] = job.state
     verdict = verify(job.pk)
     seen["agrees"] = verdict is not None and verdict.agrees
+    ran = run("guarded", ["a"])
+    seen["made_up"] = (ran.state, ran.job.owner.email.endswith("@example.org"), ran.job.owner.is_superuser)
     seen["found"] = Job.objects.found("ann@").get() == job
-    seen["actor"] = Event.objects.filter(kind="submitted").get().actor == person
+    seen["actor"] = Event.objects.get(kind="submitted", job=job).actor == person
     out = io.StringIO()
     call_command("jobs", "--user", "ann@example.org", "--json", stdout=out)
     seen["owner"] = json.loads(out.getvalue())[0]["owner"]

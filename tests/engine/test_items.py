@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from bulkops import services
-from bulkops.engine import items as engine_items
+from bulkops.engine import results
 from bulkops.exceptions import RetryAfter
 from bulkops.models import Chunk, Event, Outcome
 from bulkops.states import EventKind, JobState, OutcomeState
@@ -143,8 +143,8 @@ def test_nan_and_nul_in_a_result_are_made_storable(owner, worker):
 
 def test_a_failure_that_cannot_be_recorded_is_recorded_as_constants(owner, worker, monkeypatch):
     job = services.submit(user=owner, operation="habits", items=["raise", "good"])
-    monkeypatch.setattr(engine_items, "describe", lambda error: "")
-    monkeypatch.setattr(engine_items.storable, "text", lambda value, limit: "\x00")
+    monkeypatch.setattr(results, "describe", lambda error: "")
+    monkeypatch.setattr(results.storable, "text", lambda value, limit: "\x00")
     worker.step()
     assert outcome(job, 0).state == OutcomeState.FAILED
     assert outcome(job, 1).state == OutcomeState.SUCCEEDED
@@ -156,7 +156,7 @@ def test_outside_a_transaction_the_operation_gets_a_stable_key(owner, worker):
 
 
 def test_an_item_tried_two_thousand_times_still_has_a_wait():
-    assert engine_items.ItemRunner(Habits(), {}, bool)._wait(ValueError(), 2_000) <= 0.02 * 1.25
+    assert results.wait_seconds(Habits(), ValueError(), 2_000) <= 0.02 * 1.25
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_an_item_tried_two_thousand_times_still_has_a_wait():
 def test_a_wait_that_the_other_system_asks_for_is_kept(asked, least, most):
     if isinstance(asked, timedelta):
         asked = format_datetime(datetime.now(UTC) + asked, usegmt=True)
-    waits = [engine_items.ItemRunner(Habits(), {}, bool)._wait(RetryAfter(asked), 1) for _ in range(50)]
+    waits = [results.wait_seconds(Habits(), RetryAfter(asked), 1) for _ in range(50)]
     assert least <= min(waits) <= max(waits) <= most
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from bulkops import diagnosis, inputs, manifests, registry, services, status
-from bulkops.conf import conf
+from bulkops import diagnosis, dry_run, inputs, registry, services, status
 from bulkops.exceptions import ActiveJobExists
 from bulkops.management.given_items import hinted, input_of
-from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, printable
+from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, fit, printable, table
 from bulkops.management.watching import watch
 from bulkops.models import Job
 from bulkops.states import JobState
@@ -27,10 +26,14 @@ if TYPE_CHECKING:
 NOT_COMPLETED = 1
 ACTIVE_JOB = 3
 
+ITEM_CHARS, WORDS_CHARS = 40, 200
+"""Of an item and of what it says, in the table of a dry run."""
+
 EXITS = """\
-exit codes: 0 enqueued (with --wait: completed); 1 the job ended otherwise or is paused (with --wait);
-2 wrong use, one line each; 3 the user has an active job, whose id is printed; 4 nothing was stored because the
-database does not answer or is busy; 130 Ctrl-C: with --wait the job goes on."""
+exit codes: 0 enqueued (with --wait: completed; with --dry-run: it would be accepted, whatever its items come to);
+1 the job ended otherwise or is paused (with --wait); 2 wrong use, one line each; 3 the user has an active job, whose id
+is printed; 4 nothing was stored because the database does not answer or is busy; 130 Ctrl-C: with --wait the job goes
+on."""
 
 
 class Command(TerminalCommand):
@@ -73,10 +76,15 @@ class Command(TerminalCommand):
         parser.add_argument("--limit", type=int, metavar="N", help="process the first N items only")
         parser.add_argument("--name", default="", help="what people call this job")
         parser.add_argument("--parallelism", type=int, metavar="N", help="workers at the same time (default: 1)")
+        parser.add_argument(
+            "--per-second", type=float, metavar="N", help="begin so many items a second at most (default: no limit)"
+        )
         parser.add_argument("--idempotency-key", metavar="K", help="the same key again answers with the same job")
         parser.add_argument("--wait", action="store_true", help="watch the job until it ends or is paused")
         parser.add_argument("--json", action="store_true", help="print the status resource instead of the id")
-        parser.add_argument("--dry-run", action="store_true", help="check everything, store nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="check everything, try the first items, keep nothing"
+        )
 
     def handle(self, **options: Any) -> None:
         """Submit, answer, and wait if asked to."""
@@ -90,16 +98,14 @@ class Command(TerminalCommand):
                 "items": items,
                 "limit": options["limit"],
                 "parallelism": options["parallelism"],
+                "rate_per_second": options["per_second"],
                 "name": options["name"],
                 "input_name": input_name,
                 "upload": upload,
             }
             if options["dry_run"]:
-                self.dry_run(
-                    services.check(**what),
-                    items.reading if isinstance(items, inputs.Items) else None,
-                    as_json=options["json"],
-                )
+                reading = items.reading if isinstance(items, inputs.Items) else None
+                self.try_out(services.check(**what), reading, as_json=options["json"])
                 return
             job = self.submit(idempotency_key=options["idempotency_key"], **what)
         if not diagnosis.is_served(job.queue):
@@ -153,10 +159,10 @@ class Command(TerminalCommand):
         """The API's status resource, once."""
         self.stdout.write(json.dumps(status.resource(job), ensure_ascii=False, indent=2, default=str))
 
-    def dry_run(self, submission: services.Submission, reading: inputs.Reading | None, *, as_json: bool) -> None:
-        """What would be accepted."""
+    def try_out(self, submission: services.Submission, reading: inputs.Reading | None, *, as_json: bool) -> None:
+        """What would be accepted, and what would become of its first items."""
         operation = submission.operation
-        first = manifests.decode(submission.packed[0].payload)[: conf().preview_items] if submission.packed else []
+        found = dry_run.run(submission)
         if as_json:
             answer = {
                 "operation": operation.name,
@@ -165,24 +171,53 @@ class Command(TerminalCommand):
                 "total": submission.total,
                 "limit": submission.limit,
                 "collects": submission.collects,
-                "first_items": first,
+                "first_items": found.items,
                 "reading": reading.as_json() if reading else None,
+                "outcomes": [one.as_json() for one in found.tried],
+                "not_run": found.why_not or None,
+                "problem": found.problem or None,
             }
             self.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
-        elif submission.collects:
-            most = f", {submission.limit:,} at most" if submission.limit is not None else ""
-            self.stdout.write(f"Would be accepted: {operation.name}; a worker collects its items{most}.")
         else:
-            self.stdout.write(f"Would be accepted: {operation.name} with {submission.total:,} items.")
-            for sentence in reading.sentences if reading else []:
-                self.stdout.write(printable(sentence))
-            for item in first:
-                self.stdout.write(f"  {printable(json.dumps(item, ensure_ascii=False))}")
-            if (submission.total or 0) > len(first):
-                self.stdout.write("  …")
+            self.write_dry_run(submission, reading, found)
         running = Job.objects.active().owned_by(submission.user).first()
         if running is not None:
             self.note(f"But not now: {submission.user.get_username()} has an active job, {running.pk}.")
+
+    def write_dry_run(
+        self, submission: services.Submission, reading: inputs.Reading | None, found: dry_run.DryRun
+    ) -> None:
+        """The same for people."""
+        name = submission.operation.name
+        if submission.collects:
+            most = f", {submission.limit:,} at most" if submission.limit is not None else ""
+            self.stdout.write(f"Would be accepted: {name}; a worker collects its items{most}.")
+        else:
+            self.stdout.write(f"Would be accepted: {name} with {submission.total:,} items.")
+        for sentence in reading.sentences if reading else []:
+            self.stdout.write(printable(sentence))
+        if found.problem:
+            self.stdout.write(f"It would fail: {printable(found.problem)}")
+        elif found.tried:
+            self.stdout.write(f"Tried the first {len(found.tried)} and kept nothing:")
+            self.stdout.write(
+                table(("POSITION", "ITEM", "OUTCOME", "WHAT IT SAYS"), [_row(one) for one in found.tried])
+            )
+        elif found.why_not:
+            self.stdout.write(f"{found.why_not} The first ones:")
+            for item in found.items:
+                self.stdout.write(f"  {printable(_json(item))}")
+        else:
+            self.stdout.write("There are no items.")
+
+
+def _row(one: dry_run.Tried) -> tuple[str, ...]:
+    says = one.message or ("" if one.result is None else _json(one.result)) or one.said
+    return str(one.position), fit(_json(one.item), ITEM_CHARS), one.label, fit(printable(says), WORDS_CHARS)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def parse_params(given: Iterable[str], operation: Operation) -> dict[str, Any]:

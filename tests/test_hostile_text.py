@@ -78,6 +78,8 @@ HOSTILE: list[tuple[str, bytes, str, type[Plain], list[Any] | str]] = [
      [{"a": 'say "hi"\r\nand go', "b": "2"}]),
     ("a quote escaped as programs do", b'a,b\n"say \\"hi\\"",2\n', "a.csv", Plain,
      "Line 2: a quote ends before its value does; write a quote inside a quoted value twice."),
+    ("quotes behind a space", b'a, b\n1, "x, y"\n2, z\n', "a.csv", Plain,
+     [{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]),
     ("ragged rows", b"a;b;c\n1;2;3\n4;5\n", "a.csv", Plain,
      "Line 3: the row has 2 values, but the header has 3 columns."),
     ("10,000 columns", f"{','.join(MANY)}\n{','.join('x' * 10_000)}\n".encode(), "a.csv", Plain,

@@ -5,6 +5,7 @@ The delimiter is told from the first rows, quotes respected, or by Excel's first
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import re
@@ -70,7 +71,10 @@ def _rows(
     else:
         reading.delimiter = _delimiter(sample, operation, choice)
     _refuse_markup(sample)
-    reader = csv.reader(itertools.chain(sample, lines), delimiter=reading.delimiter, strict=True)
+    spaced = _is_spaced(sample, reading.delimiter)
+    reader = csv.reader(
+        itertools.chain(sample, lines), delimiter=reading.delimiter, skipinitialspace=spaced, strict=True
+    )
     while True:
         start = before + reader.line_num + 1
         try:
@@ -123,13 +127,22 @@ def _delimiter(sample: list[str], operation: Operation | None, choice: Choice) -
     return max(DELIMITERS, key=merit)
 
 
-def _parsed(sample: list[str], delimiter: str) -> list[list[str]]:
+def _is_spaced(sample: list[str], delimiter: str) -> bool:
+    """Whether quotes stand behind a space, as in `1, "a, b"`: so if rows fit the header only without it."""
+
+    def fits(*, spaced: bool) -> bool:
+        rows = [row for row in _parsed(sample, delimiter, spaced=spaced) if "".join(row).strip()]
+        return len({len(row) for row in rows}) == 1
+
+    quoted = f'{delimiter} "'
+    return any(quoted in line for line in sample) and not fits(spaced=False) and fits(spaced=True)
+
+
+def _parsed(sample: list[str], delimiter: str, *, spaced: bool = False) -> list[list[str]]:
     """The sample's rows up to one that cannot be read, which may also be the last, cut one."""
     rows: list[list[str]] = []
-    try:
-        rows.extend(csv.reader(sample, delimiter=delimiter, strict=True))
-    except csv.Error:
-        rows.append([])
+    with contextlib.suppress(csv.Error):
+        rows.extend(csv.reader(sample, delimiter=delimiter, skipinitialspace=spaced, strict=True))
     return rows
 
 

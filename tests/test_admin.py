@@ -127,6 +127,13 @@ def test_a_job_is_shown_with_its_trail_and_without_its_secrets(operator, admin_o
     assert "1, 0 finished, 0 in hand" in page
 
 
+def test_a_job_leads_to_its_report(operator, admin_of, job):
+    client = admin_of(operator)
+    address = f"{job.get_absolute_url()}report.csv?bom=1"
+    assert f'href="{address}"' in client.get(f"{JOBS}{job.pk}/change/").content.decode()
+    assert client.get(address)["Content-Type"].startswith("text/csv")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_failed_items_are_shown_escaped(operator, admin_of, owner, worker):
     job = services.submit(user=owner, operation="habits", items=["raise"], name="<b>bold</b>")

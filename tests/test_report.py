@@ -215,8 +215,8 @@ def test_memory_does_not_grow_with_the_job(owner):
     peak(small)  # what is read once for the process
     (small_peak, small_size), (large_peak, large_size) = peak(small), peak(large)
     assert large_size > 9 * small_size
-    assert large_peak < small_peak * 1.2
-    assert large_peak < large_size / 2
+    assert large_peak < small_peak * 2
+    assert large_peak < large_size / 4
 
 
 def test_nothing_stays_open_between_two_blocks(committed, owner, monkeypatch):
@@ -561,7 +561,7 @@ def test_folding_a_long_line_needs_no_more_memory(owner):
 
     small, large = line(3_000), line(20_000)
     peak(small)
-    assert peak(large) < peak(small) * 2
+    assert peak(large) < peak(small) * 2  # of nearly seven times as many items
 
 
 # -- the file's name

@@ -18,19 +18,23 @@ _FORMULA = re.compile(f"^(?='*{_BLANKS}*(?:{_BEGINS}|[\t\r\n]))|(?<=[;\t\r\n])(?
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """What ends a text in some programs and steers the terminal in others; not TAB, CR and LF."""
+_SUSPECT = re.compile("[=+\\-@＝＋－＠﹦﹢﹣﹫\x00-\x1f\x7f-\x9f]")  # noqa: RUF001
+"""Most cells have none of these, and a million rows have many cells."""
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 def text_of(value: Any) -> str:
     """A JSON value as a cell's text: a text as it is, nothing for null, any other value as JSON."""
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else _JSON.encode(value)
 
 
 def safe(text: str) -> str:
     """The text as a spreadsheet may have it: no formula, no control character. Plain numbers stay numbers."""
-    if _CONTROL.search(text):
-        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    if not _SUSPECT.search(text):
+        return text
+    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)
 
 

@@ -116,6 +116,11 @@ class Details:
     def has_result(self) -> bool:
         return self.job.result is not None
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether items may be left that nothing became of."""
+        return self.job.state not in {JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS}
+
     @cached_property
     def retried(self) -> bool:
         """Whether another job took items of this one, so that a report can follow them there."""

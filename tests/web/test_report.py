@@ -196,10 +196,22 @@ def test_the_pages_lead_to_it(as_owner: Client, put: Callable[..., Job], owner: 
     stored(owner, ["d"], roots=[3], parent=job, root=job)
     pages = [job.get_absolute_url(), f"{job.get_absolute_url()}items/", f"{job.get_absolute_url()}items/?state=failed"]
     links = [link for url in pages for link in re.findall(r'href="([^"]*report\.csv[^"]*)"', as_owner.get(url).text)]
-    assert len(links) == 5
+    assert len(links) == 4
     for link in links:
         assert text_of(as_owner.get(link.replace("&amp;", "&"))).startswith("\ufeffposition,")
     assert [row["item"] for row in parsed(text_of(as_owner.get(links[-1].replace("&amp;", "&")))[1:])] == ["d"]
+
+
+def test_what_a_cancelled_job_left_is_offered_where_it_is_listed(as_owner: Client, owner: Any, alive: Any) -> None:
+    told = {0: {"state": "succeeded"}, 1: {"state": "deferred", "message": "later"}}
+    job = stored(owner, ["a", "b", "c"], told, state=JobState.CANCELLED)
+    link = f'href="{address(job, "?bom=1&amp;state=unprocessed")}"'
+    assert link in as_owner.get(job.get_absolute_url()).text
+    page = as_owner.get(f"{job.get_absolute_url()}items/?state=deferred").text
+    assert "later" in page
+    assert link in page
+    found = parsed(text_of(as_owner.get(address(job, "?state=unprocessed"))))
+    assert [row["item"] for row in found] == ["b", "c"]
 
 
 # -- a database that goes away, and a client that does

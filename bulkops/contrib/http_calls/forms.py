@@ -118,7 +118,7 @@ class CallForm(forms.Form):
         if given.get("body") is not None and given.get("method") in calls.SAFE_METHODS:
             self.add_error("body", f"{given['method']} has no body.")
         if not self.errors:
-            given["call"] = calls.Call(given["method"], given.pop("url"), given.pop("headers"), given.pop("body"))
+            given["call"] = calls.Call(given["method"], given["url"], given["headers"], given["body"])
             try:
                 given["call"].check_secrets()
             except BulkopsError as error:

@@ -87,10 +87,7 @@ def _spellings(value: str) -> Iterator[str]:
         yield escaped.replace("/", "\\/")
         yield json.dumps(escaped)[1:-1]
     for skipped in range(3):
-        # Wherever it stands in what was encoded: without the characters that its neighbours have a part in.
-        inner = encoded[skipped : skipped + (len(encoded) - skipped) // 3 * 3]
-        for base64_text in (base64.b64encode(inner), base64.urlsafe_b64encode(inner)):
+        # Wherever it stands in what was encoded: without the first characters, in which its neighbours have a part.
+        for base64_text in (base64.b64encode(encoded[skipped:]), base64.urlsafe_b64encode(encoded[skipped:])):
             yield base64_text.decode()
             yield quote(base64_text.decode(), safe="")
-    yield base64.b64encode(encoded).decode()
-    yield base64.urlsafe_b64encode(encoded).decode()

@@ -12,6 +12,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.sessions.models import Session
+from django.db.models import Count
 from django.test import RequestFactory
 from django.urls import include, path
 from django.utils import timezone
@@ -77,6 +78,13 @@ class AccountAdmin(JobActionsMixin, ModelAdmin):
         return super().get_queryset(request).exclude(balance=666)
 
 
+class BookmarkAdmin(Plain):
+    search_fields = ("job__events__actor__username", "job__owner__username")
+
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).annotate(events=Count("job__events")).order_by("-pk")
+
+
 class WealthyAdmin(Plain):
     def get_queryset(self, request: Any) -> Any:
         return super().get_queryset(request).filter(balance__gt=0)
@@ -89,7 +97,8 @@ def client(settings: Any, admin_client: Client) -> Iterator[Client]:
     site = AdminSite(name="other")
     site.register(Account, AccountAdmin)
     site.register(Wealthy, WealthyAdmin)
-    site.register((Session, Job, Bookmark), Plain)
+    site.register(Bookmark, BookmarkAdmin)
+    site.register((Session, Job), Plain)
     urls = types.ModuleType("admin_actions_urls")
     urls.urlpatterns = [path("other/", site.urls), path("", include("project.urls"))]
     sys.modules["admin_actions_urls"] = urls
@@ -159,6 +168,16 @@ def test_select_all_leaves_hidden_rows_out(client: Client) -> None:
     assert items() == list(Account.objects.filter(balance=0).order_by("pk").values_list("pk", flat=True))
 
 
+def test_a_list_that_groups_and_searches_elsewhere_gives_each_row_once_in_order(client: Client, person: Any) -> None:
+    jobs = [Job.objects.create(owner=person(f"p{n}"), operation="note", state="completed") for n in range(3)]
+    marks = [Bookmark.objects.create(job=jobs[n % 3]) for n in range(9)]
+    across = {"select_across": "1", "job-count": "9", "job-limit": "7"}
+    address = "/other/sample/bookmark/?q=p"
+    form = {"action": "job:note", "_selected_action": ["1"], "job-start": "1", "job-key": "k"} | across
+    assert client.post(address, form).status_code == 302
+    assert items() == [mark.pk for mark in marks][:7]
+
+
 def test_an_item_with_fields_is_made_of_each_key(client: Client) -> None:
     account = Account.objects.create(number=1)
     sent = {"param-action": "greet", "param-on": "2027-03-06"}
@@ -173,11 +192,13 @@ def test_the_action_is_called_as_its_author_says(client: Client) -> None:
     assert '<option value="job:letter">Write to holders of accounts</option>' in page
 
 
-def test_an_item_that_its_form_refuses_is_named(client: Client) -> None:
-    account = Account.objects.create(pk=901, number=1)
-    answer = send(client, "sample/account", "letter", [account.pk], **{"param-action": "greet"})
+def test_rows_whose_items_are_refused_are_named(client: Client) -> None:
+    accounts = [Account.objects.create(pk=900 + n, number=70 + n) for n in range(8)]
+    answer = send(client, "sample/account", "letter", [one.pk for one in accounts], **{"param-action": "greet"})
     assert answer.status_code == 422
-    assert "Item 0, number: Ensure this value is less than or equal to 900." in answer.content.decode()
+    page = answer.content.decode()
+    assert "Nothing was started. 71: number: Ensure this value is less than or equal to 900. 72: number:" in page
+    assert "And 2 more." in page
     assert items() == []
 
 

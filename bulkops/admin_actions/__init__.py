@@ -89,7 +89,7 @@ class JobActionsMixin(admin.ModelAdmin):
         chosen = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
         if all(could_be_key(self.model, text) for text in chosen):
             return super().response_action(request, *args, **kwargs)
-        self.message_user(request, "Nothing was started: the choice names rows that cannot exist.", messages.ERROR)
+        self.message_user(request, "Nothing was done: the choice names rows that cannot exist.", messages.ERROR)
         return None
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:

@@ -18,6 +18,7 @@ from bulkops.exceptions import (
     BulkopsError,
     IdempotencyKeyReused,
     InvalidIdempotencyKey,
+    InvalidItems,
     InvalidParams,
     NotPermitted,
     SubmissionBusy,
@@ -128,6 +129,8 @@ class StartPage:
         except InvalidParams as bad:
             self._complain(bad.errors)
             return self.page(422)
+        except InvalidItems as bad:
+            return self.page(422, f"Nothing was started. {self._about_rows(bad)}")
         except BulkopsError as refusal:
             return self.page(STATUSES.get(type(refusal), 422), f"Nothing was started. {refusal.message}")
 
@@ -148,7 +151,7 @@ class StartPage:
 
     def _items(self) -> Iterable[Any]:
         """The keys as they are now, a page at a time, each made an item."""
-        keys = sources.read(self.rows.order_by().values_list("pk", flat=True))
+        keys = sources.read(self.rows.order_by("pk").values_list("pk", flat=True))
         return keys if self.item is None else map(self.item, keys)
 
     def _is_valid(self) -> bool:
@@ -156,6 +159,18 @@ class StartPage:
 
     def _given(self) -> dict[str, Any]:
         return {} if self.params is None else self.operation.as_given(self.params)
+
+    def _about_rows(self, bad: InvalidItems) -> str:
+        """What is wrong with the items, said of the rows that they were made of."""
+        first = [(at, field, text) for at, field, text in bad.errors[:NAMED] if at is not None]
+        if not first:
+            return bad.message
+        rows = self.rows.order_by("pk")
+        named = " ".join(
+            f"{row}: {field or 'its item'}: {text}" for at, field, text in first for row in rows[at : at + 1]
+        )
+        more = len(bad.errors) - len(first)
+        return f"{named} And {more} more." if more else named
 
     def _complain(self, errors: dict[str, list[str]]) -> None:
         for name, texts in errors.items():

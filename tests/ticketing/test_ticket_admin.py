@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -193,6 +195,24 @@ def test_a_double_press_makes_one_job(client: Client, alive: Cluster, tickets: l
     first, second = press(client, page), press(client, page)
     assert first["Location"] == second["Location"] == Job.objects.get().get_absolute_url()
     assert "This form was sent already" in client.get(second["Location"]).content.decode()
+
+
+def test_presses_at_the_same_moment_make_one_job(client: Client, alive: Cluster, tickets: list[Ticket]) -> None:
+    page = choose(client, [tickets[0].pk])
+    together = threading.Barrier(6)
+
+    def once(_: int) -> str:
+        own = Client()
+        own.cookies = client.cookies
+        together.wait(20)
+        try:
+            return press(own, page)["Location"]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as people:
+        locations = set(people.map(once, range(6)))
+    assert locations == {Job.objects.get().get_absolute_url()}
 
 
 def test_a_second_press_finds_the_job_that_has_emptied_the_choice(

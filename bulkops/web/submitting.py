@@ -1,4 +1,4 @@
-"""The form of an operation, its preview, and the start of a job; refusals are pages in words.
+"""The form of an operation, its preview, its trial, and the start of a job; refusals are pages in words.
 
 htmx swaps 200, 409 and 422 only (see base.html), so that a proxy's own error page never lands in a page. Its requests
 therefore get 422 where a plain one gets 403, 413 or 503.
@@ -33,7 +33,7 @@ from bulkops.exceptions import (
     SubmissionBusy,
     UnknownOperation,
 )
-from bulkops.web import cards, fetch, responses, uploads
+from bulkops.web import cards, fetch, responses, trying_out, uploads
 from bulkops.web.forms import SubmitForms
 from bulkops.web.guards import database_may_be_away, is_htmx, person_required
 from bulkops.web.starting import Start
@@ -128,6 +128,7 @@ def _form(
         "forms": forms,
         "key": key or str(uuid.uuid4()),
         "start": Start.of(request.user),
+        "tries": conf().dry_run_items,
     }
     return render(request, "bulkops/operation.html", context | more, status=status)
 
@@ -159,7 +160,7 @@ class Attempt:
             return responses.to_job(spent, self.request) if spent is not None else self.again()
         if action == "edit":
             return self.again(status=200)
-        return self.preview() if action == "preview" else self.start()
+        return self.preview(trying=action == "try") if action in {"preview", "try"} else self.start()
 
     def start(self) -> HttpResponse:
         """Submit, and take the person to the job."""
@@ -179,8 +180,8 @@ class Attempt:
             self._say_replayed()
         return responses.to_job(job, self.request)
 
-    def preview(self) -> HttpResponse:
-        """Show the first rows and the count; nothing but an uploaded file is kept."""
+    def preview(self, *, trying: bool = False) -> HttpResponse:
+        """Show the first rows and the count, or what would become of them; nothing but an uploaded file is kept."""
         source = self.forms.source()
         self.field = source.field if source else "items"
         head: list[Any] = []
@@ -192,6 +193,7 @@ class Attempt:
         kept = source.kept if source else None
         if source is not None and source.file is not None:
             kept = uploads.keep(source.file, self.request.user)
+        trial = trying_out.trial(submission) if trying else None
         context = {
             "operation": self.operation,
             "forms": self.forms,
@@ -202,8 +204,10 @@ class Attempt:
             "left": max(0, total - len(head)),
             "limit": submission.limit,
             "params": self.operation.shown_params(submission.params),
+            "tries": conf().dry_run_items,
+            "trial": trial,
         }
-        return render(self.request, "bulkops/preview.html", context)
+        return render(self.request, "bulkops/preview.html", context, status=trial.status if trial else 200)
 
     def again(self, *, problem: str = "", status: int = 422, fresh_key: bool = False, **more: Any) -> HttpResponse:
         """The form once more, filled as it was; its key stays good, for nothing was started with it."""
@@ -235,6 +239,7 @@ class Attempt:
             "items": items,
             "limit": asked["limit"],
             "parallelism": asked.get("parallelism"),
+            "rate_per_second": asked["rate_per_second"],
             "name": asked["name"],
             "input_name": input_name,
         }

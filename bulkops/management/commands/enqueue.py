@@ -31,9 +31,10 @@ ITEM_CHARS, WORDS_CHARS = 40, 200
 """Of an item and of what it says, in the table of a dry run."""
 
 EXITS = """\
-exit codes: 0 enqueued (with --wait: completed; with --dry-run: it would be accepted, whatever its items come to); 1 the
-job ended otherwise or is paused (with --wait); 2 wrong use, one line each; 3 the user has an active job, whose id is
-printed; 4 nothing was stored because the database does not answer or is busy; 130 Ctrl-C: with --wait the job goes on."""
+exit codes: 0 enqueued (with --wait: completed; with --dry-run: it would be accepted, whatever its items come to);
+1 the job ended otherwise or is paused (with --wait); 2 wrong use, one line each; 3 the user has an active job, whose id
+is printed; 4 nothing was stored because the database does not answer or is busy; 130 Ctrl-C: with --wait the job goes
+on."""
 
 
 class Command(TerminalCommand):
@@ -173,14 +174,14 @@ class Command(TerminalCommand):
         else:
             self.stdout.write(f"Would be accepted: {name} with {submission.total:,} items.")
         if found.problem:
-            self.stdout.write(f"It would fail: {printable(found.problem)}")
+            self.stdout.write(f"The job would fail before its first item. {printable(found.problem)}")
         elif found.tried:
             self.stdout.write(f"Tried the first {len(found.tried)} and kept nothing:")
             self.stdout.write(
                 table(("POSITION", "ITEM", "OUTCOME", "WHAT IT SAYS"), [_row(one) for one in found.tried])
             )
         elif found.why_not:
-            self.stdout.write(f"{found.why_not} The first ones:")
+            self.stdout.write(printable(found.why_not) + (" The first ones:" if found.items else ""))
             for item in found.items:
                 self.stdout.write(f"  {printable(_json(item))}")
         else:

@@ -22,15 +22,16 @@ from django.db import connection, transaction
 
 from bulkops import manifests, sources, storable
 from bulkops.conf import conf
+from bulkops.engine import preparing
 from bulkops.engine.faults import Fault, classify, describe, sqlstate
 from bulkops.engine.results import failure, success
 from bulkops.engine.uncommitted import LOCK_SECONDS, UncommittedTransaction, Unfinished
-from bulkops.exceptions import BulkopsError, DryRunBusy, InvalidItems
+from bulkops.exceptions import BulkopsError, DryRunBusy
 from bulkops.operation import Context
 from bulkops.states import OutcomeState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bulkops.engine.statements import Result
     from bulkops.services import Submission
@@ -87,7 +88,7 @@ class DryRun:
     why_not: str = ""
     """Why the items were not run."""
     problem: str = ""
-    """Why the job would fail before any item ran."""
+    """Why the job would fail before any item ran, as the job would say it."""
 
 
 def run(submission: Submission, *, most: int | None = None) -> DryRun:
@@ -115,7 +116,7 @@ class _Runner:
             try:
                 found.items = self._first_items()
             except _Unprepared as why:
-                found.problem = why.message
+                found.problem, found.why_not = (why.message, "") if why.would_fail else ("", why.message)
                 return found
             if not self.operation.transactional:
                 found.why_not = OUTSIDE
@@ -160,22 +161,14 @@ class _Runner:
                     cursor.execute("SET LOCAL transaction_read_only = on")
                 with connection.execute_wrapper(watched.watch):
                     source = sources.read(self.operation.items(self.params))
-                    items = [*itertools.islice(self._cleaned(source), self.count)]
+                    items = [*itertools.islice(preparing.cleaned(self.operation, source), self.count)]
             return [item for chunk in manifests.pack(items) for item in manifests.decode(chunk.payload)]
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             if classify(error, driver) is Fault.CONNECTION:
                 raise
-            raise _Unprepared(_why_unprepared(error)) from error
-
-    def _cleaned(self, items: Iterable[Any]) -> Iterator[Any]:
-        for position, item in enumerate(items):
-            try:
-                self.operation.clean_item(item)
-            except InvalidItems as bad:
-                raise InvalidItems(f"item {position}: {bad.message}") from None
-            yield item
+            raise _Unprepared(error) from error
 
     # -- trying them
 
@@ -257,17 +250,18 @@ class _Runner:
 
 
 class _Unprepared(BulkopsError):
-    """The first items cannot be had."""
+    """The first items cannot be had: the job would fail, or nobody can tell."""
 
-
-def _why_unprepared(error: BaseException) -> str:
-    if isinstance(error, Unfinished):
-        return f"Collecting the first items: {error.message}"
-    if sqlstate(error) == _READ_ONLY:
-        return f"`items` writes to the database, which a dry run lets it only read: {describe(error)}"
-    if isinstance(error, BulkopsError):
-        return f"Preparing would fail: {error.message}"
-    return f"Collecting the items would fail: {storable.text(describe(error), conf().message_chars)}"
+    def __init__(self, error: BaseException) -> None:
+        self.would_fail = False
+        if isinstance(error, Unfinished):
+            words = f"Collecting the first items was given up. {error.message}"
+        elif sqlstate(error) == _READ_ONLY:
+            words = f"`items` writes to the database, and a dry run lets it only read. {describe(error)}"
+        else:
+            self.would_fail = True
+            words = preparing.why(error)
+        super().__init__(storable.text(words, conf().message_chars))
 
 
 def _tried(position: int, item: Any, outcome: Result, said: list[str]) -> Tried:

@@ -385,13 +385,14 @@ def test_an_operations_own_items_are_read_up_to_the_first_few(owner):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("raise", "Collecting the items would fail: ValueError: the source is gone"),
-        ("unstorable", "Preparing would fail: Item 1 cannot be stored as JSON."),
+        ("raise", "Collecting the items failed: ValueError: the source is gone"),
+        ("unstorable", "Preparing failed: Item 1 cannot be stored as JSON."),
     ],
 )
 def test_why_collecting_would_fail_is_said(owner, how, words):
     found = try_out(owner, operation="collecting", params={"how": how})
     assert (found.tried, found.problem) == ([], words)
+    assert run_for_real("collecting", params={"how": how}).error == words
 
 
 def test_no_items_are_none(owner):
@@ -421,7 +422,8 @@ def test_collecting_may_only_read(owner, gathering):
 
     gathering.way = write
     found = try_out(owner, operation="gathering")
-    assert "`items` writes to the database, which a dry run lets it only read" in found.problem
+    assert "`items` writes to the database, and a dry run lets it only read" in found.why_not
+    assert found.problem == ""
     assert nothing_kept()
 
 
@@ -434,14 +436,14 @@ def test_collecting_that_takes_long_ends_with_the_time(owner, gathering, setting
         yield 1
 
     gathering.way = dawdle
-    assert "The time that a dry run may take was over" in try_out(owner, operation="gathering").problem
+    assert "The time that a dry run may take was over" in try_out(owner, operation="gathering").why_not
 
 
 def test_an_invalid_item_that_was_collected_would_fail_the_job(owner, gathering, monkeypatch):
     monkeypatch.setattr(gathering, "Item", registry.get("rows").Item, raising=False)
     gathering.way = lambda: iter([{"number": 1}, {"number": "many"}])
     found = try_out(owner, operation="gathering")
-    assert found.problem.startswith("Preparing would fail: item 1: number: Enter a whole number")
+    assert found.problem == "Preparing failed: 1 invalid item: item 1, number: Enter a whole number."
     assert Trying.ran == []
 
 

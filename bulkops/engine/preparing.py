@@ -54,13 +54,20 @@ def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any]
     except (Interrupted, FenceLost):
         return
     except BulkopsError as error:
-        finishing.fail(taken, f"Preparing failed: {error.message}", code_of(error))
+        finishing.fail(taken, why(error), code_of(error))
     except BaseException as error:
         if classify(error, driver) is Fault.CONNECTION:
             raise
         if connection.in_atomic_block or connection.closed_in_transaction:
             connection.close()
-        finishing.fail(taken, f"Collecting the items failed: {describe(error)}", code_of(error))
+        finishing.fail(taken, why(error), code_of(error))
+
+
+def why(error: BaseException) -> str:
+    """Why preparing failed, as the job says it."""
+    if isinstance(error, BulkopsError):
+        return f"Preparing failed: {error.message}"
+    return f"Collecting the items failed: {describe(error)}"
 
 
 class _Preparation:
@@ -104,7 +111,8 @@ class _Preparation:
         items = self._watched(self._held(sources.read(source)))
         if self.job.limit is not None:
             items = itertools.islice(items, self.job.limit)
-        self._store(manifests.pack(self._cleaned(items), most=self.operation.chunk_items))
+        valid = cleaned(self.operation, items, self.job.upload)
+        self._store(manifests.pack(valid, most=self.operation.chunk_items))
 
     def take_again(self) -> None:
         """Store what is to be retried of the job's parent, as it was stored there: it was checked already."""
@@ -156,7 +164,7 @@ class _Preparation:
             payload = Manifest.objects.values_list("payload", flat=True).get(pk=(self.job.pk, number))
             for item in self._watched(manifests.decode(payload), already=position):
                 if len(errors) < conf().bad_items_named:
-                    errors += self._errors(position, item)
+                    errors += _errors(self.operation, position, item, self.job.upload)
                 position += 1
             with transaction.atomic():
                 self._locked_in_this_epoch()
@@ -190,19 +198,22 @@ class _Preparation:
         if not wanted.update(prepared=count):
             raise Interrupted
 
-    def _cleaned(self, items: Iterable[Any]) -> Iterator[Any]:
-        for position, item in enumerate(items):
-            errors = self._errors(position, item)
-            if errors:
-                raise InvalidItems(_named(errors))
-            yield item
 
-    def _errors(self, position: int, item: Any) -> list[tuple[int | None, str | None, str]]:
-        try:
-            uploaded_files.clean_item(self.operation, item, self.job.upload)
-        except InvalidItems as error:
-            return [(position, field, text) for _, field, text in error.errors]
-        return []
+def cleaned(operation: Operation, items: Iterable[Any], upload: str = "") -> Iterator[Any]:
+    """The items as they came, each checked. Raises InvalidItems at the first bad one, naming its fields."""
+    for position, item in enumerate(items):
+        errors = _errors(operation, position, item, upload)
+        if errors:
+            raise InvalidItems(_named(errors))
+        yield item
+
+
+def _errors(operation: Operation, position: int, item: Any, upload: str) -> list[tuple[int | None, str | None, str]]:
+    try:
+        uploaded_files.clean_item(operation, item, upload)
+    except InvalidItems as error:
+        return [(position, field, text) for _, field, text in error.errors]
+    return []
 
 
 def _named(errors: list[tuple[int | None, str | None, str]]) -> str:

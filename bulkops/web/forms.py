@@ -13,6 +13,7 @@ from django import forms
 from bulkops import inputs, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import InputTooLarge, InvalidItems
+from bulkops.operation import FASTEST, SLOWEST
 from bulkops.web import file_batches, uploads
 from bulkops.web.columns import PREFIX, ColumnsForm, answered
 
@@ -78,6 +79,7 @@ class JobForm(forms.Form):
     )
     name = forms.CharField(required=False, max_length=200, label="Name", help_text="To find the job again; optional.")
     parallelism = forms.IntegerField(required=False, min_value=1, label="Workers at once")
+    rate_per_second = forms.FloatField(required=False, label="Items per second")
 
     def __init__(self, operation: Operation, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -88,6 +90,16 @@ class JobForm(forms.Form):
             self.fields["parallelism"] = forms.IntegerField(
                 required=False, min_value=1, max_value=most, label="Workers at once", help_text=f"1 to {most}."
             )
+        fastest = operation.rate_per_second or FASTEST
+        self.fields["rate_per_second"] = forms.FloatField(
+            required=False,
+            min_value=SLOWEST,
+            max_value=fastest,
+            label="Items per second",
+            help_text=f"{fastest:g} at most; optional."
+            if operation.rate_per_second
+            else "At most; empty for no limit.",
+        )
         fields = list(operation.Item().fields) if operation.Item is not None else []
         if operation.Item is not None:
             self.fields["format"] = forms.ChoiceField(
@@ -154,7 +166,9 @@ class SubmitForms:
     ) -> None:
         self.operation = operation
         self.request = request
-        initial = {} if again is None else {"limit": again.limit, "parallelism": again.parallelism}
+        initial: dict[str, Any] = {} if again is None else {"limit": again.limit, "parallelism": again.parallelism}
+        if again is not None and again.rate_per_second != operation.rate_per_second:
+            initial["rate_per_second"] = again.rate_per_second
         self.job = JobForm(
             operation, request.POST if posted else None, request.FILES if posted else None, initial=initial
         )

@@ -1,4 +1,4 @@
-"""The form of an operation, its preview, and the start of a job; refusals are pages in words.
+"""The form of an operation, its preview, its trial, and the start of a job; refusals are pages in words.
 
 htmx swaps 200, 409 and 422 only (see base.html), so that a proxy's own error page never lands in a page. Its requests
 therefore get 422 where a plain one gets 403, 413 or 503.
@@ -34,7 +34,7 @@ from bulkops.exceptions import (
     SubmissionBusy,
     UnknownOperation,
 )
-from bulkops.web import cards, fetch, file_batches, responses, uploads
+from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploads
 from bulkops.web.forms import SubmitForms
 from bulkops.web.guards import database_may_be_away, is_htmx, person_required
 from bulkops.web.starting import Start
@@ -140,6 +140,7 @@ def _form(
         "forms": forms,
         "key": key or str(uuid.uuid4()),
         "start": Start.of(request.user),
+        "tries": conf().dry_run_items,
     }
     return render(request, "bulkops/operation.html", context | more, status=status)
 
@@ -179,7 +180,7 @@ class Attempt:
         if action == "edit":
             self.forms.ask_columns_again()
             return self.again(status=200)
-        return self.preview() if action == "preview" else self.start()
+        return self.preview(trying=action == "try") if action in {"preview", "try"} else self.start()
 
     def start(self) -> HttpResponse:
         """Submit, and take the person to the job."""
@@ -201,8 +202,8 @@ class Attempt:
             self._say_replayed()
         return responses.to_job(job, self.request)
 
-    def preview(self) -> HttpResponse:
-        """Show the first rows and the count; nothing but an uploaded file is kept."""
+    def preview(self, *, trying: bool = False) -> HttpResponse:
+        """Show the first rows and the count, or what would become of them; nothing but an uploaded file is kept."""
         source = self._given()
         head: list[Any] = []
         rows = _remembering(source.items, head) if source else None
@@ -213,6 +214,7 @@ class Attempt:
         self._keep()
         if source is not None and source.batch is not None:
             head = [uploaded_files.columns(item) for item in head]
+        trial = trying_out.trial(submission) if trying else None
         context = {
             "operation": self.operation,
             "forms": self.forms,
@@ -224,8 +226,10 @@ class Attempt:
             "left": max(0, total - len(head)),
             "limit": submission.limit,
             "params": self.operation.shown_params(submission.params),
+            "tries": conf().dry_run_items,
+            "trial": trial,
         }
-        return render(self.request, "bulkops/preview.html", context)
+        return render(self.request, "bulkops/preview.html", context, status=trial.status if trial else 200)
 
     def ask(self, missing: ColumnsMissing) -> HttpResponse:
         """The form once more, with a question for each field that no column was found for; the file is kept."""
@@ -276,6 +280,7 @@ class Attempt:
             "items": items,
             "limit": asked["limit"],
             "parallelism": asked.get("parallelism"),
+            "rate_per_second": asked["rate_per_second"],
             "name": asked["name"],
             "input_name": input_name,
             "upload": "" if self.forms.batch is None else self.forms.batch.batch,

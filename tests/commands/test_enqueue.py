@@ -327,7 +327,7 @@ def test_a_dry_run_says_why_collecting_would_fail(run, owner):
     assert ran.code == 0
     assert ran.out.splitlines() == [
         "Would be accepted: collecting; a worker collects its items, 5 at most.",
-        "It would fail: Collecting the items would fail: ValueError: the source is gone",
+        "The job would fail before its first item. Collecting the items failed: ValueError: the source is gone",
     ]
 
 

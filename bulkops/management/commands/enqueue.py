@@ -197,14 +197,14 @@ class Command(TerminalCommand):
         for sentence in reading.sentences if reading else []:
             self.stdout.write(printable(sentence))
         if found.problem:
-            self.stdout.write(f"It would fail: {printable(found.problem)}")
+            self.stdout.write(f"The job would fail before its first item. {printable(found.problem)}")
         elif found.tried:
             self.stdout.write(f"Tried the first {len(found.tried)} and kept nothing:")
             self.stdout.write(
                 table(("POSITION", "ITEM", "OUTCOME", "WHAT IT SAYS"), [_row(one) for one in found.tried])
             )
         elif found.why_not:
-            self.stdout.write(f"{found.why_not} The first ones:")
+            self.stdout.write(printable(found.why_not) + (" The first ones:" if found.items else ""))
             for item in found.items:
                 self.stdout.write(f"  {printable(_json(item))}")
         else:

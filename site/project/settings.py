@@ -183,6 +183,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "django_q",
+    "bulkops.contrib.files",
     "ticketing",
     *(["payments"] if PROVIDER_SERVED else []),
     "project",

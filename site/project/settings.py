@@ -207,6 +207,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "django_q",
+    "bulkops.contrib.files",
     "bulkops.contrib.http_calls",
     "ticketing",
     *(["payments"] if PROVIDER_SERVED else []),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,16 @@ def video(frames: int = 24, form: str = "mp4", codec: str = "mpeg4", **options: 
     """The picture, turning, at 12 frames a second."""
     import av
 
-    out = io.BytesIO()
-    with av.open(out, "w", format=form, options=options) as container:
+    # By its name, as some options have the file read again.
+    with (
+        tempfile.NamedTemporaryFile() as out,
+        av.open(out.name, "w", format=form, options=options) as container,
+    ):
         stream = container.add_stream(codec, rate=12)
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         image = picture(160, 120)
         for number in range(frames):
             container.mux(stream.encode(av.VideoFrame.from_image(image.rotate(number))))
         container.mux(stream.encode())
-    return out.getvalue()
+        container.close()
+        return Path(out.name).read_bytes()

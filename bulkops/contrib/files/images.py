@@ -1,0 +1,122 @@
+"""Images: opened only in the formats listed, measured before they are decoded, written anew without their metadata."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from bulkops.contrib.files.problems import Corrupt, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+"""What Pillow may try; never those that run an interpreter (EPS) or unpack what it cannot bound."""
+MAX_PIXELS = 64_000_000
+"""Of one image; decoded, each takes up to 4 bytes, twice while it is turned or resized."""
+MAX_PROFILE_BYTES = 1_000_000
+"""A larger colour profile is dropped, and the colours with it stay as they are."""
+
+EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+_KEPT_AS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP"}
+"""In which format an image stays that is not to be converted; any other becomes PNG."""
+_BLACK_AND_WHITE = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, upright, as RGB or RGBA or L, in the colours of screens, and nothing else of the file."""
+
+    image: Image.Image
+    format: str
+    """What the file was."""
+    animated: bool
+
+    @property
+    def kept_as(self) -> str:
+        return _KEPT_AS.get(self.format, "PNG")
+
+
+def read(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode the file's first frame. Raises TooLarge before it is decoded, or Corrupt."""
+    with _faults(max_pixels), Image.open(file, formats=FORMATS) as opened:
+        width, height = opened.size
+        if width * height > max_pixels:
+            raise TooLarge(f"The image has {width:,} by {height:,} pixels; at most {max_pixels:,} are taken.")
+        if not width or not height:
+            raise Corrupt("The image has no pixels.")
+        # Looks one frame ahead, and back: counting them would decode each of a million.
+        animated = bool(getattr(opened, "is_animated", False))
+        opened.seek(0)
+        profile = opened.info.get("icc_profile")
+        plain = _plain(ImageOps.exif_transpose(opened))
+        if profile and plain.mode in {"RGB", "RGBA"} and opened.mode not in {"CMYK", "L", "LA", "1"}:
+            plain = _in_screen_colours(plain, profile)
+        bare = Image.new(plain.mode, plain.size)
+        bare.paste(plain)
+        return Picture(bare, opened.format or "", animated)
+
+
+def fitted(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The image within that size, in its own proportions; never enlarged."""
+    small = image.copy()
+    small.thumbnail((width, height), Image.Resampling.LANCZOS)
+    return small
+
+
+def encode(image: Image.Image, form: str, quality: int) -> bytes:
+    """The image as a file of that format, without any metadata; JPEG, which knows no transparency, on white."""
+    if form == "JPEG" and image.mode == "RGBA":
+        on_white = Image.new("RGB", image.size, "white")
+        on_white.paste(image, mask=image.getchannel("A"))
+        image = on_white
+    options = {"quality": quality} if form in {"JPEG", "WEBP"} else {}
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    if image.mode in {"I;16", "I;16B", "I;16L"}:
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in _BLACK_AND_WHITE and "transparency" not in image.info:
+        return image.convert("L")
+    has_alpha = image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info
+    return image.convert("RGBA" if has_alpha else "RGB")
+
+
+def _in_screen_colours(image: Image.Image, profile: bytes) -> Image.Image:
+    """In sRGB, as nothing will say any more that the colours meant something else."""
+    if len(profile) > MAX_PROFILE_BYTES:
+        return image
+    try:
+        meant = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        turned = ImageCms.profileToProfile(image, meant, ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a broken profile spoils no picture
+    return turned or image
+
+
+@contextmanager
+def _faults(max_pixels: int) -> Iterator[None]:
+    """Whatever a decoder raises, in words."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (TooLarge, Corrupt):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
+        raise TooLarge(f"The image has more pixels than are taken: at most {max_pixels:,} are.") from None
+    except UnidentifiedImageError:
+        raise Corrupt("The image is broken: its beginning makes no sense.") from None
+    except Exception as error:
+        text = str(error)
+        if "too large" in text.lower() or "MAX_TEXT_" in text:
+            raise TooLarge("The image holds more text than is taken.") from None
+        raise Corrupt(f"The image is broken: {text[:200] or type(error).__name__}") from None

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tracemalloc
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from bulkops import services
+from bulkops import retention, services
 from bulkops.exceptions import InvalidReport, ReportBroken
 from bulkops.models import Chunk, Job, Manifest, Outcome
 from bulkops.report import INCOMPLETE, STATES, Report, Wanted, cells, columns, file_name, read_states
@@ -232,12 +233,17 @@ def test_nothing_stays_open_between_two_blocks(committed, owner, monkeypatch):
     blocks.close()
 
 
-def test_a_job_that_is_deleted_meanwhile_breaks_the_report_off(owner):
-    job = stored(owner, range(5_000))
+@pytest.mark.parametrize("how", ["half", "all"])
+def test_a_job_that_is_deleted_meanwhile_breaks_the_report_off(committed, owner, how):
+    long_ago = timezone.now() - timedelta(days=100)
+    job = stored(owner, range(5_000), created_at=long_ago, finished_at=long_ago)
     blocks = Report(job, Wanted()).blocks()
     first = next(blocks)
-    Job.objects.filter(pk=job.pk).update(pruned_at=timezone.now())
-    Outcome.objects.filter(job_id=job.pk, position__gte=3_000).delete()
+    if how == "half":  # as far as a run of the night that was interrupted after its first statements
+        Job.objects.filter(pk=job.pk).update(pruned_at=timezone.now())
+        Outcome.objects.filter(job_id=job.pk, position__gte=3_000).delete()
+    else:
+        assert retention.prune().jobs == 1
     rest = []
     with pytest.raises(ReportBroken):
         rest.extend(iter(lambda: next(blocks), None))

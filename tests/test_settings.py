@@ -58,6 +58,8 @@ def settings_under(env, *names):
         ({"BULKOPS_WORKERS": "0"}, "BULKOPS_WORKERS must be a whole number from 1 to 256, not '0'"),
         ({"BULKOPS_WORKERS": "²"}, "BULKOPS_WORKERS must be a whole number"),
         ({"BULKOPS_DEMO_PROVIDER_URL": "http://u:hidden-word@h/"}, "BULKOPS_DEMO_PROVIDER_URL must look like"),
+        ({"BULKOPS_HTTP_SECRETS": "hidden-word"}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
+        ({"BULKOPS_HTTP_SECRETS": '["hidden-word"]'}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
         ({"CSRF_TRUSTED_ORIGINS": "example.org"}, "CSRF_TRUSTED_ORIGINS must list origins such as"),
         ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must name a PostgreSQL database"),
         ({"DATABASE_URL": "what:hidden-word"}, "DATABASE_URL can't be understood"),
@@ -191,3 +193,18 @@ def test_only_the_settings_read_the_environment():
         if path.name != "settings.py" and reads.search(path.read_text())
     ]
     assert guilty == []
+
+
+def test_a_deployment_calls_the_hosts_that_its_environment_names_and_no_other():
+    nothing = {"http_hosts": [], "http_private_networks": [], "http_secrets": {}}
+    assert settings_under(production(), "BULKOPS")["BULKOPS"] == nothing
+    words = {
+        "BULKOPS_HTTP_HOSTS": "api.example.org, *.example.com",
+        "BULKOPS_HTTP_PRIVATE_NETWORKS": "10.0.0.0/8",
+        "BULKOPS_HTTP_SECRETS": '{"shop": {"value": "hush-hush", "hosts": ["api.example.org"]}}',
+    }
+    assert settings_under(production(**words), "BULKOPS")["BULKOPS"] == {
+        "http_hosts": ["api.example.org", "*.example.com"],
+        "http_private_networks": ["10.0.0.0/8"],
+        "http_secrets": {"shop": {"value": "hush-hush", "hosts": ["api.example.org"]}},
+    }

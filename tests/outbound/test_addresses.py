@@ -76,7 +76,8 @@ METADATA = [
 
 
 @pytest.mark.parametrize("address", REFUSED)
-def test_an_address_of_no_public_network_is_refused(address):
+def test_an_address_of_no_public_network_is_refused(settings, address):
+    settings.BULKOPS = {}
     assert addresses.refusal(address) == "is not on the public internet"
 
 

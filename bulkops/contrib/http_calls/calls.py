@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 KEY_HEADER = "Idempotency-Key"
 MOST_HEADERS = 50
+CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key", "api-key", "x-auth-token", "x-access-token"})
+"""Headers whose value is a secret in itself."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Asking twice changes nothing, by the protocol's own rules."""
 
@@ -70,6 +72,11 @@ def read_headers(text: str) -> Headers:
             raise TemplateError(error.message) from None
         if name.lower() == KEY_HEADER.lower():
             raise TemplateError(f"{KEY_HEADER} is sent by itself, with each item's own key.")
+        if name.lower() in CREDENTIALS and all(isinstance(part, str) for part in parts):
+            raise TemplateError(
+                f"The value of {name} would be stored with the job, and shown: let the site keep it as a secret, and"
+                " write {secret:NAME}."
+            )
         lines.append((name, parts))
     headers = Headers(tuple(lines))
     if len(headers.names) < len(lines) or len(lines) > MOST_HEADERS:

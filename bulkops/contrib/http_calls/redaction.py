@@ -34,6 +34,8 @@ class Redactor:
     def text(self, text: str, *, most: int | None = None, whole: bool = True) -> str:
         """The text's first `most` characters without any secret; not `whole`: more of it came and was not read."""
         covered = self._covered(text, whole)
+        if not any(covered):
+            return text[:most]
         kept, was = [], False
         for at, character in enumerate(text[:most]):
             if not covered[at]:

@@ -232,6 +232,8 @@ def test_only_who_may_call_may_call(stranger, allow):
         ("headers", {"headers": '{"X": 1}'}),
         ("headers", {"headers": "X{a}: b"}),
         ("headers", {"headers": "X: ä"}),
+        ("headers", {"headers": "Authorization: Bearer typed-in"}),
+        ("headers", {"headers": '{"x-api-key": "typed-in"}'}),
         ("body", {"body": "{"}),
         ("body", {"body": "{}", "method": "GET"}),
         ("expected", {"expected": "all"}),

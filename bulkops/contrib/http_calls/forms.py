@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from bulkops.conf import conf
 from bulkops.contrib.http_calls import answers, calls
 from bulkops.contrib.http_calls.templates import AddressTemplate, BodyTemplate
 from bulkops.exceptions import BulkopsError
@@ -37,19 +38,19 @@ class CallForm(forms.Form):
         label="Address",
         max_length=LONGEST_ADDRESS,
         help_text="Such as https://api.example.org/orders/{order}/refunds?reason={reason}: {column} is the row's value."
-        " The host is written out, and must be on this site's list.",
+        " The host is written out.",
     )
     headers = JSONText(
         required=False,
         max_length=LONGEST_TEMPLATE,
-        help_text="Lines such as “Authorization: Bearer {secret:shop}”, or a JSON object. {basic:shop} is a secret"
-        " “user:password” for Basic authentication.",
+        help_text="Optional. Lines such as “Authorization: Bearer {secret:shop}”, or a JSON object. {basic:shop} is a"
+        " secret “user:password” for Basic authentication.",
     )
     body = JSONText(
         required=False,
         max_length=LONGEST_TEMPLATE,
-        help_text='JSON, such as {"order": "{order}", "amount": "{amount:number}"}. Literal braces within a text are'
-        " doubled.",
+        help_text='Optional. JSON, such as {"order": "{order}", "amount": "{amount:number}"}. Literal braces within a'
+        " text are doubled.",
     )
     expected = forms.CharField(
         label="Expected status", max_length=200, initial="200-299", help_text="Such as 200-299 or 200, 204, 404."
@@ -77,6 +78,12 @@ class CallForm(forms.Form):
         max_length=500,
         help_text="A JSON pointer such as /id or /data/0/reference; empty: the whole answer.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["url"].help_text += f" This site calls: {', '.join(conf().http_hosts) or 'no host yet'}."
+        if known := sorted(conf().http_secrets or {}):
+            self.fields["headers"].help_text += f" Secrets of this site: {', '.join(known)}."
 
     def clean_url(self) -> AddressTemplate:
         """The compiled template of an address on the list."""

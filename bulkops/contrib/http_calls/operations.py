@@ -43,6 +43,11 @@ class CallHttpApi(Operation):
     Params = CallForm
     Item = AnyRow
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "Call an HTTP API"
+
     def clean_item(self, item: Any) -> dict[str, Any]:
         """Any row, with all its columns."""
         if not isinstance(item, dict):
@@ -84,3 +89,8 @@ class CallHttpApiOnce(CallHttpApi):
 
     name = "call-http-api-once"
     in_doubt = "hold"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "Call an HTTP API, no row twice"

@@ -286,3 +286,12 @@ def test_secrets_are_sent_and_basic_authentication_too(run, peers, allow):
     (asked,) = peer.asked
     assert base64.b64decode(asked.headers["Authorization"].split()[1]) == b"Aladdin:open sesame"
     assert asked.headers["X-Key"] == json.loads(asked.body)["key"] == "hush-hush-hush"
+
+
+def test_the_form_names_the_hosts_and_the_secrets_and_no_value(caller, client, allow):
+    allow("api.example.org", "*.example.com", http_secrets={"shop": {"value": "hush-hush", "hosts": ("a.example",)}})
+    client.force_login(caller)
+    page = client.get("/operations/call-http-api/").content.decode()
+    assert "This site calls: api.example.org, *.example.com." in page
+    assert "Secrets of this site: shop." in page
+    assert "hush" not in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
 import types
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import call_command, get_commands, load_command_class
 from django.test import Client
 from django.urls import include, path, resolve
 from django.utils import timezone
@@ -310,3 +311,20 @@ def test_the_tests_shown_pass(example: Example, event_with_two_tickets: Event, n
         "test_a_ticket_that_is_gone_is_skipped",
     }
     names[name](event_with_two_tickets)
+
+
+# -- the dry run shown
+
+
+def test_the_dry_run_shown_is_what_is_printed(transactional_db: None, person: Any, tmp_path: Path):
+    person("demo", "ticketing.change_ticket")
+    event = Event.objects.create(name="SHOWN", venue="Here", starts_at=timezone.now())
+    Ticket.objects.create(pk=1, event=event, code="SHOWN-1", seat="1-1", price=1_000)
+    (shown,) = blocks(section("Try it first"), "text")
+    call, *printed = shown.splitlines()
+    (tmp_path / "items.txt").write_text("1\n999999\nx\n")
+    arguments = call.partition("enqueue ")[2].replace("--items -", f"--items {tmp_path / 'items.txt'}").split()
+    out = io.StringIO()
+    call_command("enqueue", *arguments, stdout=out, stderr=io.StringIO())
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == printed
+    assert Ticket.objects.get().price == 1_000

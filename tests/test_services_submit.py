@@ -238,6 +238,45 @@ def test_fingerprints_depend_on_every_part(owner):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("operation", "wanted", "given"),
+    [("note", None, None), ("note", 2.5, 2.5), ("refund-orders", None, 25.0), ("refund-orders", 5, 5)],
+)
+def test_a_speed_limit_is_the_submitters_or_else_the_operations(person, operation, wanted, given):
+    payer = person("payer", "ticketing.change_order")
+    job = services.submit(user=payer, operation=operation, items=["1"], rate_per_second=wanted)
+    job.refresh_from_db()
+    assert job.rate_per_second == given
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("operation", "wanted", "words"),
+    [
+        ("refund-orders", 26, "limited to 25 items per second"),
+        ("note", 0, "must be from 0.001 to 100,000"),
+        ("note", -1, "must be from 0.001"),
+        ("note", 1e6, "must be from 0.001"),
+        ("note", float("nan"), "must be from 0.001"),
+        ("note", "5", "must be from 0.001"),
+        ("note", True, "must be from 0.001"),
+    ],
+)
+def test_a_speed_limit_that_cannot_be_is_refused_in_words(person, operation, wanted, words):
+    payer = person("payer", "ticketing.change_order")
+    with pytest.raises(InvalidSubmission, match=words):
+        services.submit(user=payer, operation=operation, items=["1"], rate_per_second=wanted)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.django_db
+def test_another_speed_limit_is_another_submission_to_a_key_and_the_operations_own_is_the_same(person):
+    what = {"user": person("payer", "ticketing.change_order"), "operation": "refund-orders", "items": ["1"]}
+    plain, own, slower = (services.check(rate_per_second=rate, **what).fingerprint() for rate in (None, 25.0, 5.0))
+    assert plain == own != slower
+
+
+@pytest.mark.django_db
 def test_the_hosts_own_transaction_gets_its_lock_timeout_back(owner):
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '90ms'")

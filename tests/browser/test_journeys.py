@@ -250,6 +250,9 @@ def test_everything_works_without_javascript(
     page.get_by_label("Column for “Number”").select_option("Nummer")
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="3 items, ready to start")).to_be_visible()
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_role("heading", name="Tried the first 3 items, and kept nothing")).to_be_visible()
+    expect(page.get_by_text("succeeded")).to_have_count(3)
     start_button(page).click()
     expect(page.get_by_role("heading", name="Completed", exact=True)).to_be_visible()
 

@@ -299,6 +299,8 @@ def _policy_faults(operation: Operation) -> Iterator[str]:
     most = operation.chunk_items
     if most is not None and not (isinstance(most, int) and 1 <= most <= MOST):
         yield f": `chunk_items` must be a whole number from 1 to {MOST:,}, or None."
+    if operation.takes_files and operation.Item is not None:
+        yield ": its items are files (`takes_files`), which have no `Item` form."
     if operation.max_failures is not None and not _is_max_failures(operation.max_failures):
         yield ": `max_failures` must be a count from 1, a share between 0 and 1, or None."
 

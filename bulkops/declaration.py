@@ -126,6 +126,8 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         figure = getattr(operation, label)
         if not isinstance(figure, int) or isinstance(figure, bool) or not 1 <= figure <= MOST:
             yield f": `{label}` must be a whole number from 1 to {MOST:,}, not {figure!r}."
+    if operation.takes_files and operation.Item is not None:
+        yield ": its items are files (`takes_files`), which have no `Item` form."
     size = operation.chunk_items
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         yield f": `chunk_items` must be a whole number from 1, or None, not {size!r}."

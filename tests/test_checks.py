@@ -383,3 +383,13 @@ def test_a_wrong_declaration_is_told_by_check_in_words(tmp_path):
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
     assert '(bulkops.E014) shop.operations.Charge: `in_doubt = "hold"` needs `durability = "strict"`.' in ran.stderr
+
+
+def test_a_limit_of_django_below_ours_on_files_in_a_form_is_told(settings):
+    assert "bulkops.W020" not in found()
+    settings.DATA_UPLOAD_MAX_NUMBER_FILES = 100
+    assert "DATA_UPLOAD_MAX_NUMBER_FILES = 1001" in found()["bulkops.W020"]
+    settings.BULKOPS = {"upload_files": 50}
+    assert "bulkops.W020" not in found()
+    settings.DATA_UPLOAD_MAX_NUMBER_FILES = None
+    assert "bulkops.W020" not in found()

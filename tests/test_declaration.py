@@ -89,6 +89,7 @@ MISDECLARED = [
     ({"parallelism": "2"}, "`parallelism` must be a whole number from 1"),
     ({"chunk_items": 0}, "`chunk_items` must be a whole number from 1, or None"),
     ({"chunk_items": True}, "`chunk_items` must be a whole number from 1, or None"),
+    ({"takes_files": True, "Item": forms.Form}, "its items are files (`takes_files`), which have no `Item` form"),
     ({"takes_files": "yes"}, "`takes_files` must be True or False"),
     ({"parallelism": 40_000}, "`parallelism` must be a whole number from 1 to 32,767"),
     ({"max_attempts": 0}, "`max_attempts` must be a whole number from 1"),

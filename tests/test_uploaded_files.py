@@ -222,6 +222,15 @@ def test_a_batch_that_nobody_starts_is_swept_after_a_day_and_a_started_one_stays
 
 
 @database
+def test_a_batch_is_not_swept_while_its_token_could_still_start_it():
+    batch = batch_of("a")
+    just_over_a_day = time.time() - 24 * 3600 - 60
+    os.utime(default_storage.path(f"{uploaded_files.WAITING}/{batch.id}"), (just_over_a_day, just_over_a_day))
+    assert batches.sweep() == 0
+    assert uploaded_files.waiting(batch.id) == batch.items
+
+
+@database
 def test_a_submission_that_is_rolled_back_leaves_its_batch_waiting(owner):
     from django.db import transaction
 

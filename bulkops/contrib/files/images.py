@@ -25,6 +25,8 @@ MAX_PROFILE_BYTES = 1_000_000
 EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _KEPT_AS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP"}
 """In which format an image stays that is not to be converted; any other becomes PNG."""
+_ANIMATED = {"GIF", "PNG", "WEBP"}
+"""A JPEG of several pictures is a photo with its preview."""
 _BLACK_AND_WHITE = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L"}
 
 
@@ -51,22 +53,27 @@ def read(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Picture:
         if not width or not height:
             raise Corrupt("The image has no pixels.")
         # Looks one frame ahead, and back: counting them would decode each of a million.
-        animated = bool(getattr(opened, "is_animated", False))
+        animated = opened.format in _ANIMATED and bool(getattr(opened, "is_animated", False))
         opened.seek(0)
-        profile = opened.info.get("icc_profile")
-        plain = _plain(ImageOps.exif_transpose(opened))
-        if profile and plain.mode in {"RGB", "RGBA"} and opened.mode not in {"CMYK", "L", "LA", "1"}:
+        profile, mode = opened.info.get("icc_profile"), opened.mode
+        # No copy is made that is not needed: each takes as much memory as the picture.
+        ImageOps.exif_transpose(opened, in_place=True)
+        plain = _plain(opened)
+        if profile and plain.mode in {"RGB", "RGBA"} and mode not in {"CMYK", "L", "LA", "1"}:
             plain = _in_screen_colours(plain, profile)
-        bare = Image.new(plain.mode, plain.size)
-        bare.paste(plain)
-        return Picture(bare, opened.format or "", animated)
+        if plain is opened:
+            plain = plain.copy()
+        plain.info.clear()
+        return Picture(plain, opened.format or "", animated)
 
 
 def fitted(image: Image.Image, width: int, height: int) -> Image.Image:
     """The image within that size, in its own proportions; never enlarged."""
-    small = image.copy()
-    small.thumbnail((width, height), Image.Resampling.LANCZOS)
-    return small
+    share = min(width / image.width, height / image.height, 1.0)
+    if share == 1.0:
+        return image
+    size = max(1, round(image.width * share)), max(1, round(image.height * share))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def encode(image: Image.Image, form: str, quality: int) -> bytes:
@@ -85,7 +92,9 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode in {"I;16", "I;16B", "I;16L"}:
         return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode in _BLACK_AND_WHITE and "transparency" not in image.info:
-        return image.convert("L")
+        return image if image.mode == "L" else image.convert("L")
+    if image.mode in {"RGB", "RGBA"} and "transparency" not in image.info:
+        return image
     has_alpha = image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info
     return image.convert("RGBA" if has_alpha else "RGB")
 

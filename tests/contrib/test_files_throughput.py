@@ -1,0 +1,83 @@
+"""What a job costs beside the bare work: real images through process-files, against a pool over the same function.
+
+`pytest tests/contrib/test_files_throughput.py -s --images 1000` makes the README's figure again.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import time
+import uuid
+from functools import partial
+
+import pytest
+
+from bulkops import result_files, services, uploaded_files
+from bulkops.contrib.files import processing
+from bulkops.states import JobState
+from tests.chaos.test_files import with_media_of
+from tests.chaos.test_kills import ended
+from tests.sample import pictures
+
+pytestmark = pytest.mark.slow
+
+WORKERS = 2
+ROUNDS = 2
+PARAMS = {"do": "anew", "max_width": 800, "max_height": 800, "format": "JPEG"}
+SHARE, SHARE_OF_FEW = 0.9, 0.7
+"""Of the bare rate. A few images are done before a job's start and end, some tenths of a second, weigh little."""
+MANY = 1_000
+
+
+def images(count: int) -> uploaded_files.Batch:
+    """Real pictures: matplotlib's samples, turned and cut, no two alike."""
+    from PIL import Image
+
+    sources = []
+    for path in (pictures.HOPPER, pictures.MINDUKA, pictures.LOGO):
+        with Image.open(path) as opened:
+            sources.append(opened.convert("RGB").resize((900, 900)))
+    batch = uploaded_files.Batch()
+    for number in range(count):
+        turned = sources[number % 3].rotate(number % 360, expand=True)
+        cut = turned.crop((number % 50, number % 40, 900, 850))
+        batch.add(f"picture {number}.jpg", io.BytesIO(pictures.encoded(cut, "JPEG", quality=88)))
+    return batch
+
+
+def bare(job_id: uuid.UUID, numbered: tuple[int, dict]) -> None:
+    """What an item does, without a job around it."""
+    position, item = numbered
+    wish = processing.Wish(anew=True, max_width=800, max_height=800, format="JPEG")
+    with uploaded_files.open_file(item, item["file"].split("/")[2]) as file:
+        done = processing.process(file, item["name"], file.size, wish)
+    for made in done.files:
+        result_files.save(job_id, position, made.name, made.content, made.type, thumbnail=made.thumbnail)
+
+
+def pooled(items: list[dict]) -> float:
+    began = time.monotonic()
+    with multiprocessing.get_context("fork").Pool(WORKERS) as pool:
+        pool.map(partial(bare, uuid.uuid4()), list(enumerate(items)), chunksize=10)
+    return time.monotonic() - began
+
+
+def test_a_job_of_many_images_keeps_the_rate_of_a_bare_pool(owner, clusters, settings, pytestconfig):
+    count = pytestconfig.getoption("--images")
+    batch = images(count)
+    clusters(workers=WORKERS, prelude=with_media_of(settings))
+    job_seconds = pool_seconds = 0.0
+    for number in range(ROUNDS):
+        part = batch.items[number::ROUNDS]
+        pool_seconds += pooled(part)
+        job = services.submit(
+            user=owner, operation="process-files", params=PARAMS, items=part, upload=batch.id, parallelism=WORKERS
+        )
+        while not ended(job):
+            time.sleep(0.5)  # the answer is in the job's own times; to ask oftener would take work from the workers
+        assert job.state == JobState.COMPLETED
+        job_seconds += (job.finished_at - job.created_at).total_seconds()
+    ratio = pool_seconds / job_seconds
+    print(f"\n{count} images: {count / job_seconds:.1f} a second, {ratio:.2f} of a pool's {count / pool_seconds:.1f}")
+    assert ratio >= (SHARE if count >= MANY else SHARE_OF_FEW)

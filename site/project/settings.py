@@ -208,6 +208,7 @@ INSTALLED_APPS = [
     "csp",
     "django_q",
     "bulkops.contrib.http_calls",
+    "bulkops.contrib.vectors",
     "ticketing",
     *(["payments"] if PROVIDER_SERVED else []),
     "project",

@@ -1,6 +1,7 @@
 """bulkops: long loops over many items, run as jobs. The names that authors and host projects import.
 
-Imports no models, so that it can be imported before Django's apps are loaded; `submit` and `accepted` load late.
+Imports no models, so that it can be imported before Django's apps are loaded; what needs them
+loads late.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bulkops.operation import Context, Operation
 from bulkops.registry import register
 
 if TYPE_CHECKING:
+    from bulkops.scheduling import schedule, unschedule
     from bulkops.services import submit
     from bulkops.web.responses import accepted
 
@@ -45,7 +47,9 @@ __all__ = [
     "UnknownOperation",
     "accepted",
     "register",
+    "schedule",
     "submit",
+    "unschedule",
 ]
 
 
@@ -58,4 +62,8 @@ def __getattr__(name: str) -> Any:
         from bulkops.web.responses import accepted
 
         return accepted
+    if name in {"schedule", "unschedule"}:
+        from bulkops import scheduling
+
+        return getattr(scheduling, name)
     raise AttributeError(f"module 'bulkops' has no attribute {name!r}")

@@ -94,7 +94,10 @@ class JobAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("id", "operation", "name", "owner", "state", "bar", "counts", "words", "message")}),
+        (
+            None,
+            {"fields": ("id", "operation", "name", "owner", "schedule", "state", "bar", "counts", "words", "message")},
+        ),
         (
             "Input",
             {"fields": ("input_name", "shown_params", "total", "limit", "parallelism", "tags", "shown_metadata")},

@@ -86,9 +86,10 @@ def _wake(*, instance: OrmQ, created: bool, using: str, **_: Any) -> None:
             cursor.execute("SELECT pg_notify(%s, '')", [channel(instance.key)])
 
 
-def send_task(path: str) -> None:
+def send_task(path: str, *args: str, delay_seconds: float = 0.0, group: str = "") -> None:
     """Queue a function of ours that is no turn, by its dotted path, behind all that waits in the queue “default”."""
-    async_task(path, broker=_TurnBroker(QueueConf.CLUSTER_NAME, 0.0), task_name=path, ack_failure=True)
+    broker = _TurnBroker(QueueConf.CLUSTER_NAME, delay_seconds)
+    async_task(path, *args, broker=broker, task_name=path, ack_failure=True, group=group or None)
 
 
 def waiting_messages() -> QuerySet[OrmQ]:

@@ -61,6 +61,7 @@ def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -
         "cancel_reason": job.cancel_reason,
         "retry_count": job.retry_count,
         "parent": None if job.parent_id is None else str(job.parent_id),
+        "schedule": job.schedule or None,
         **progress.allowed(job, now),
         "queue_position": now.queue_position,
         "stalled": now.stalled,

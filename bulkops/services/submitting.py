@@ -275,7 +275,8 @@ def _record(submission: Submission, key: str | None) -> Job:
     if active is not None:
         raise ActiveJobExists(active)
     state = JobState.PREPARING if submission.prepares else JobState.QUEUED
-    transitions.begin(job, state, actor=user, detail=submission.input_name)
+    by = f"by the schedule {submission.schedule}" if submission.schedule else submission.input_name
+    transitions.begin(job, state, actor=user, detail=by)
     if job.upload:
         uploaded_files.take(job.upload)
     if key is not None:

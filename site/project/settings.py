@@ -209,6 +209,7 @@ INSTALLED_APPS = [
     "django_q",
     "bulkops.contrib.files",
     "bulkops.contrib.http_calls",
+    "bulkops.contrib.vectors",
     "ticketing",
     *(["payments"] if PROVIDER_SERVED else []),
     "project",

@@ -12,8 +12,10 @@ from django_q.conf import Conf as QueueConf
 from django_q.models import OrmQ, Schedule
 from django_q.tasks import schedule
 
+import bulkops
+from bulkops import scheduling, services
 from bulkops.cluster import schedules
-from bulkops.models import Cluster
+from bulkops.models import Cluster, Job
 from tests.clusters import wait_for
 from tests.sample.models import Effect
 
@@ -135,3 +137,53 @@ def test_a_locked_table_of_schedules_does_not_keep_a_leader_from_renewing(cluste
     due("afterwards")
     wait_for(Effect.objects.exists, 10, "the task")
     assert "database_away" not in cluster.log.read_text()
+
+
+KILLED_BEFORE_IT_ACKNOWLEDGES = (
+    OFTEN
+    + """
+import os, signal
+from bulkops.scheduling import running
+from tests.sample.models import Effect
+said = running._said
+def killed_once(*args, **kwargs):
+    if not Effect.objects.filter(item="killed").exists():
+        Effect.objects.create(item="killed")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return said(*args, **kwargs)
+running._said = killed_once
+"""
+)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_between_the_job_and_its_acknowledgement_begins_no_second_one(clusters, owner):
+    cluster = clusters(workers=2, prelude=KILLED_BEFORE_IT_ACKNOWLEDGES)
+    bulkops.schedule(name="hourly", operation="note", user=owner, every=timedelta(hours=1), items=["a", "b"])
+    Schedule.objects.update(next_run=timezone.now() - timedelta(hours=3))
+    wait_for(lambda: Job.objects.filter(state="completed").exists(), 20, "the job")
+    assert Effect.objects.filter(item="killed").exists()
+    # What django-q2 does after `retry` seconds.
+    OrmQ.objects.update(lock=timezone.now())
+    wait_for(lambda: "event=schedule_done_before" in cluster.log.read_text(), 15, "the second run of the task")
+    assert sorted(Effect.objects.exclude(item="killed").values_list("item", flat=True)) == ["a", "b"]
+    assert Job.objects.get().schedule == "hourly"
+
+
+@pytest.mark.slow
+def test_two_clusters_begin_one_job_and_skip_the_next_run_while_it_lasts(clusters, owner):
+    both = [clusters(workers=1, prelude=OFTEN) for _ in range(2)]
+    bulkops.schedule(name="slow", operation="slow-note", user=owner, every=timedelta(hours=1), items=["x"] * 400)
+    Schedule.objects.update(next_run=timezone.now() - timedelta(hours=3))
+    running = wait_for(lambda: Job.objects.filter(state="running").first(), 20, "the job to run")
+    Schedule.objects.update(next_run=timezone.now() + timedelta(seconds=1))
+    wait_for(lambda: running.events.filter(kind="run_skipped").exists(), 20, "the next run")
+    assert Job.objects.count() == 1
+    assert sum("event=schedule_skipped" in cluster.log.read_text() for cluster in both) == 1
+    owner.is_active = False
+    owner.save()
+    services.cancel(job=running, actor=None)
+    wait_for(lambda: not Job.objects.active().exists(), 10, "the end of the job")
+    Schedule.objects.update(next_run=timezone.now() + timedelta(seconds=1))
+    fault = wait_for(scheduling.faults, 20, "the refusal to be seen")
+    assert "may not run" in fault[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from bulkops import diagnosis, dry_run, inputs, registry, services, status
+from bulkops import diagnosis, dry_run, inputs, registry, services, status, transitions
 from bulkops.exceptions import ActiveJobExists
 from bulkops.management.given_items import hinted, input_of
 from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, fit, printable, table
@@ -180,7 +180,8 @@ class Command(TerminalCommand):
             self.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2, default=str))
         else:
             self.write_dry_run(submission, reading, found)
-        running = Job.objects.active().owned_by(submission.user).first()
+        # By the slot: a job that one of the user's schedules began keeps nobody waiting.
+        running = Job.objects.filter(slot=transitions.user_slot(submission.user)).first()
         if running is not None:
             self.note(f"But not now: {submission.user.get_username()} has an active job, {running.pk}.")
 

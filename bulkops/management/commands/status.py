@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.db import Error, ProgrammingError
 
+from bulkops import scheduling
 from bulkops.diagnosis import Diagnosis, diagnose
 from bulkops.management.terminal import TerminalCommand, duration, first_line, printable, table
 from bulkops.outage import is_away
@@ -31,6 +32,7 @@ class Command(TerminalCommand):
         """Look and print; a database that does not answer is an answer too."""
         try:
             diagnosis = diagnose()
+            diagnosis.faults += scheduling.faults()
         except Error as error:
             if is_away(error):
                 self.unreachable(f"The database does not answer: {first_line(error)}", as_json=options["json"])

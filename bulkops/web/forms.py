@@ -59,12 +59,12 @@ class JobForm(forms.Form):
     )
     upload = forms.CharField(required=False, widget=forms.HiddenInput)
     forget_upload = forms.BooleanField(required=False, label="Leave this file out")
-    format = forms.ChoiceField(
+    input_format = forms.ChoiceField(
         required=False,
         label="Format",
         choices=FORMAT_CHOICES,
     )
-    encoding = forms.ChoiceField(
+    input_encoding = forms.ChoiceField(
         required=False,
         label="Encoding of the file",
         choices=[("", "Detect"), *inputs.ENCODINGS.items()],
@@ -102,7 +102,7 @@ class JobForm(forms.Form):
         )
         fields = list(operation.Item().fields) if operation.Item is not None else []
         if operation.Item is not None:
-            self.fields["format"] = forms.ChoiceField(
+            self.fields["input_format"] = forms.ChoiceField(
                 required=False, label="Format", choices=[choice for choice in FORMAT_CHOICES if choice[0] != "txt"]
             )
         self.fields["items"].help_text = (
@@ -281,8 +281,8 @@ class SubmitForms:
         """The items that were given, as a stream that may raise InputError or InputTooLarge; None without any."""
         asked = self.job.cleaned_data
         choice = inputs.Choice(
-            format=asked.get("format", ""),
-            encoding=asked.get("encoding", ""),
+            format=asked.get("input_format", ""),
+            encoding=asked.get("input_encoding", ""),
             columns={column: name for name, column in self.answers.items()},
             lenient=True,
         )

@@ -89,7 +89,7 @@ def test_a_wrong_guess_can_be_put_right(as_owner: Client) -> None:
     preview = as_owner.post(ROWS, {"file": export(content), "action": "preview"})
     assert "Hódmezõvásárhely" in text_of(preview)
     form = as_owner.post(ROWS, hidden(preview) | {"action": "edit"})
-    preview = as_owner.post(ROWS, hidden(form) | {"encoding": "cp1250", "action": "preview"})
+    preview = as_owner.post(ROWS, hidden(form) | {"input_encoding": "cp1250", "action": "preview"})
     assert "Hódmezővásárhely" in text_of(preview)
     assert "guess" not in text_of(preview)
     as_owner.post(ROWS, hidden(preview) | {"action": "start"})
@@ -142,7 +142,7 @@ def test_pasted_cells_are_asked_about_too(as_owner: Client) -> None:
 def test_the_format_chosen_wins_over_what_text_looks_like(as_owner: Client) -> None:
     preview = as_owner.post(NOTE, {"items": "[1]\n[2]", "action": "preview"})
     assert "Read as JSON Lines." in text_of(preview)
-    preview = as_owner.post(NOTE, {"items": "[1]\n[2]", "format": "txt", "action": "preview"})
+    preview = as_owner.post(NOTE, {"items": "[1]\n[2]", "input_format": "txt", "action": "preview"})
     as_owner.post(NOTE, hidden(preview) | {"action": "start"})
     assert stored() == ["[1]", "[2]"]
 

@@ -126,15 +126,9 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
     for label in ("transactional", "takes_files"):
         if not isinstance(getattr(operation, label), bool):
             yield f": `{label}` must be True or False, not {getattr(operation, label)!r}."
-    for label in ("parallelism", "max_attempts", "max_crashes"):
-        figure = getattr(operation, label)
-        if not isinstance(figure, int) or isinstance(figure, bool) or not 1 <= figure <= MOST:
-            yield f": `{label}` must be a whole number from 1 to {MOST:,}, not {figure!r}."
+    yield from _count_faults(operation)
     if operation.takes_files and operation.Item is not None:
         yield ": its items are files (`takes_files`), which have no `Item` form."
-    size = operation.chunk_items
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-        yield f": `chunk_items` must be a whole number from 1, or None, not {size!r}."
     yield from _retry_faults(operation.retry_on)
     if not (isinstance(operation.queue, str) and QUEUE.fullmatch(operation.queue)):
         yield ": `queue` must be a name of at most 80 letters, digits, dots, hyphens and underscores."
@@ -145,6 +139,16 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         yield ": `backoff` must be two numbers of seconds, the first wait and the longest, such as (2, 300)."
     yield from _policy_faults(operation)
     yield from _secret_faults(operation)
+
+
+def _count_faults(operation: Operation) -> Iterator[str]:
+    for label in ("parallelism", "max_attempts", "max_crashes"):
+        figure = getattr(operation, label)
+        if not (_is_count(figure) and 1 <= figure <= MOST):
+            yield f": `{label}` must be a whole number from 1 to {MOST:,}, not {figure!r}."
+    size = operation.chunk_items
+    if size is not None and not (_is_count(size) and size >= 1):
+        yield f": `chunk_items` must be a whole number from 1, or None, not {size!r}."
 
 
 def _retry_faults(errors: Any) -> Iterator[str]:
@@ -186,6 +190,10 @@ def _policy_faults(operation: Operation) -> Iterator[str]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_max_failures(value: Any) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 NAME_CHARS = 100
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
+"""Of a class's name."""
 QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 """What `qcluster --queues a,b` can name, and what fits django-q2's column."""
 PERMISSION = re.compile(r"\w+\.\w+")
@@ -93,7 +95,7 @@ def slips(operation: Operation) -> dict[str, str]:
 
 def _faults(operation: Operation) -> Iterator[str]:
     """Each written to follow the class's name."""
-    yield from _name_faults(operation.name)
+    yield from _name_faults(operation)
     if type(operation).process is Operation.process:
         misspelt = [name for name, meant in slips(operation).items() if meant == "process"]
         yield " has no `process(self, item, params, context)`" + (f", but a `{misspelt[0]}`." if misspelt else ".")
@@ -104,12 +106,14 @@ def _faults(operation: Operation) -> Iterator[str]:
     yield from _attribute_faults(operation)
 
 
-def _name_faults(name: Any) -> Iterator[str]:
+def _name_faults(operation: Operation) -> Iterator[str]:
+    name: Any = operation.name
     if isinstance(name, str) and NAME.fullmatch(name) and len(name) <= NAME_CHARS:
         return
     if isinstance(name, str) and len(name) > NAME_CHARS:
         yield f": `name` must be lower-case words joined by hyphens, at most {NAME_CHARS} characters of them."
-    better = "-".join(re.findall(r"[a-z0-9]+", name.lower())) if isinstance(name, str) else ""
+    words = re.findall(r"[a-z0-9]+", name.lower()) if isinstance(name, str) else []
+    better = "-".join(words or (word.lower() for word in WORD.findall(type(operation).__name__)))
     yield f": `name` must be lower-case words joined by hyphens, not {name!r}." + (
         f' Say name = "{better}".' if better else ""
     )
@@ -118,15 +122,13 @@ def _name_faults(name: Any) -> Iterator[str]:
 def _attribute_faults(operation: Operation) -> Iterator[str]:
     permission = operation.permission
     if permission is not None and not (isinstance(permission, str) and PERMISSION.fullmatch(permission)):
-        yield f": `permission` must read “app.codename”, not {permission!r}."
+        yield f": `permission` must read “app.codename”, such as “ticketing.change_ticket”, not {permission!r}."
     for label in ("transactional", "takes_files"):
         if not isinstance(getattr(operation, label), bool):
             yield f": `{label}` must be True or False, not {getattr(operation, label)!r}."
-    for label in ("parallelism", "max_attempts", "max_crashes"):
-        figure = getattr(operation, label)
-        if not isinstance(figure, int) or isinstance(figure, bool) or not 1 <= figure <= MOST:
-            yield f": `{label}` must be a whole number from 1 to {MOST:,}, not {figure!r}."
-    yield from _item_faults(operation)
+    yield from _count_faults(operation)
+    if operation.takes_files and operation.Item is not None:
+        yield ": its items are files (`takes_files`), which have no `Item` form."
     yield from _retry_faults(operation.retry_on)
     if not (isinstance(operation.queue, str) and QUEUE.fullmatch(operation.queue)):
         yield ": `queue` must be a name of at most 80 letters, digits, dots, hyphens and underscores."
@@ -139,11 +141,13 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
     yield from _secret_faults(operation)
 
 
-def _item_faults(operation: Operation) -> Iterator[str]:
-    if operation.takes_files and operation.Item is not None:
-        yield ": its items are files (`takes_files`), which have no `Item` form."
+def _count_faults(operation: Operation) -> Iterator[str]:
+    for label in ("parallelism", "max_attempts", "max_crashes"):
+        figure = getattr(operation, label)
+        if not (_is_count(figure) and 1 <= figure <= MOST):
+            yield f": `{label}` must be a whole number from 1 to {MOST:,}, not {figure!r}."
     size = operation.chunk_items
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+    if size is not None and not (_is_count(size) and size >= 1):
         yield f": `chunk_items` must be a whole number from 1, or None, not {size!r}."
 
 
@@ -188,6 +192,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_max_failures(value: Any) -> bool:
     if isinstance(value, bool):
         return False
@@ -230,4 +238,4 @@ def _form_faults(label: str, form: Any) -> Iterator[str]:
         return
     files = [name for name, field in form.base_fields.items() if isinstance(field, forms.FileField)]
     if files:
-        yield f".{label} has a file field ({', '.join(files)}); files are items."
+        yield f".{label} has a file field ({', '.join(files)}); files are items: say `takes_files = True`."

@@ -2,8 +2,9 @@
 
 Everything happens in one transaction that is rolled back, each item in a savepoint of it, so that the outcomes are
 those of a job: the same cleaning, the same classification, and constraints that a job checks at COMMIT are checked too.
-Hooks that wait for the commit do not run, nor does `finish`. What a transaction does not undo is done: numbers drawn
-from sequences, and effects elsewhere, which is why an operation outside transactions is not tried at all.
+Files that `context.save_file` stored are deleted. Hooks that wait for the commit do not run, nor does `finish`. What a
+transaction does not undo is done: numbers drawn from sequences, and effects elsewhere, which is why an operation
+outside transactions is not tried at all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import manifests, sources, storable
+from bulkops import manifests, result_files, sources, storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import preparing
 from bulkops.engine.faults import Fault, classify, describe, sqlstate
@@ -98,7 +99,12 @@ def run(submission: Submission, *, most: int | None = None) -> DryRun:
     one dry run at a time: raises DryRunBusy. A connection that is lost raises what the database driver said.
     """
     count = min(one for one in (most, conf().dry_run_items, submission.limit) if one is not None)
-    return _Runner(submission, count).run()
+    runner = _Runner(submission, count)
+    try:
+        return runner.run()
+    finally:
+        if submission.operation.transactional:
+            result_files.delete_files(job_id=runner.job_id)
 
 
 class _Runner:
@@ -161,7 +167,8 @@ class _Runner:
                     cursor.execute("SET LOCAL transaction_read_only = on")
                 with connection.execute_wrapper(watched.watch):
                     source = sources.read(self.operation.items(self.params))
-                    items = [*itertools.islice(preparing.cleaned(self.operation, source), self.count)]
+                    valid = preparing.cleaned(self.operation, source, self.submission.upload)
+                    items = [*itertools.islice(valid, self.count)]
             return [item for chunk in manifests.pack(items) for item in manifests.decode(chunk.payload)]
         except KeyboardInterrupt:
             raise
@@ -230,12 +237,16 @@ class _Runner:
         """Raises what the item raised, or Unfinished; its writes are rolled back in any case."""
         with self._rolled_back() as watched:
             with connection.execute_wrapper(watched.watch):
-                returned = self.operation.process(self.operation.clean_item(item), self.params, context)
+                returned = self._process(item, context)
             if watched.unfinished is None:
                 watched.check()
         if watched.unfinished is not None:
             raise watched.unfinished
         return success(returned)
+
+    def _process(self, item: Any, context: Context) -> Any:
+        cleaned = uploaded_files.clean_item(self.operation, item, self.submission.upload)
+        return self.operation.process(cleaned, self.params, context)
 
     def _context(self, position: int, said: list[str]) -> Context:
         return Context(
@@ -246,6 +257,7 @@ class _Runner:
             root_position=position,
             say=said.append,
             stop_asked=lambda: False,
+            upload=self.submission.upload,
         )
 
 

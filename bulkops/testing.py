@@ -9,6 +9,7 @@ is cut short. Needs nothing of pytest.
 from __future__ import annotations
 
 import datetime as dt
+import io
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models, transaction
 
-from bulkops import holds, manifests, permits, progress, registry, services, transitions
+from bulkops import holds, manifests, permits, progress, registry, services, transitions, uploaded_files
 from bulkops.clock import ClockTimestamp, from_now
 from bulkops.engine import runner
 from bulkops.engine.holder import Holder
@@ -28,7 +29,7 @@ from bulkops.operation import Operation
 from bulkops.states import JobState, OutcomeState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 ALIVE_SECONDS = 24 * 3600.0
 """Longer than somebody stands in a debugger."""
@@ -100,13 +101,14 @@ def run(
     user: Any = None,
     limit: int | None = None,
     parallelism: int | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> Run:
     """Submit a job and work it in this process until it has ended or is paused.
 
     `operation` is a name, or a class, which is registered for the time of the call unless it is already. `items` and
-    `params` are as for `bulkops.submit`; None takes the operation's own items. Without a `user`, one is made who holds
-    the operation's permission. Commits as production does, so what was written stays until the test's database is
-    emptied.
+    `params` are as for `bulkops.submit`; None takes the operation's own items. `files`, contents by name, are the items
+    of one that takes files. Without a `user`, one is made who holds the operation's permission. Commits as production
+    does, so what was written stays until the test's database is emptied, and files until its storage is.
 
     Raises NeedsTransactions inside an open transaction, and what `submit` raises: UnknownOperation, NotPermitted,
     InvalidParams, InvalidItems, InvalidSubmission, ActiveJobExists; for a class also OperationMisdeclared and
@@ -115,17 +117,23 @@ def run(
     if connection.in_atomic_block:
         raise NeedsTransactions
     with _registered(operation) as known:
-        job = services.submit(
-            user=make_user(known.permission) if user is None else user,
-            operation=known.name,
-            params=params,
-            items=items,
-            limit=limit,
-            parallelism=parallelism,
-        )
+        what: dict[str, Any] = {"operation": known.name, "params": params, "limit": limit, "parallelism": parallelism}
+        what["user"] = make_user(known.permission) if user is None else user
+        job = services.submit(items=items, **what) if files is None else _submit_files(files, what)
         with Worker() as worker:
             worker.work(job)
     return _run_of(job)
+
+
+def _submit_files(files: Mapping[str, bytes], what: dict[str, Any]) -> Job:
+    batch = uploaded_files.Batch()
+    try:
+        for name, content in files.items():
+            batch.add(name, io.BytesIO(content))
+        return services.submit(items=batch.items, upload=batch.id, **what)
+    except BaseException:
+        uploaded_files.drop(batch.id)
+        raise
 
 
 @dataclass

@@ -100,6 +100,7 @@ MISDECLARED = [
     ({"Params": Asking.Params, "secret": ("nots",)}, "`secret` names nots, but Params has no such field"),
     ({"secret": ("note",)}, "`secret` names note, but Params has no such field"),
     ({"name": "Do It"}, 'Say name = "do-it".'),
+    ({"name": ""}, 'Say name = "wrong".'),
     ({"process": "ticketing.process"}, "`process` must be a method"),
     ({"items": lambda self: []}, "and takes (self)"),
     ({"Params": forms.Form()}, "leave out the parentheses"),
@@ -123,6 +124,11 @@ def test_a_wrong_declaration_is_refused_in_words_that_name_the_class(attributes:
         declaration.check(operation)
     assert words in refusal.value.message
     assert refusal.value.message.startswith(f"{__name__}.Wrong")
+
+
+def test_a_name_is_made_of_the_classs_own_where_there_is_none() -> None:
+    with pytest.raises(OperationMisdeclared, match='Say name = "send-pdf-again"'):
+        declaration.check(type("SendPDFAgain", (Fine,), {"name": ""})())
 
 
 def test_a_misspelt_process_is_named() -> None:

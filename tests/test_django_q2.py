@@ -41,9 +41,12 @@ USED = {
     },
     "cluster/leader": {"conf.Conf"},
     "cluster/process": {"worker.worker"},
+    "scheduling/defining": {"models.Schedule"},
+    "scheduling/listing": {"conf.Conf", "models.Schedule", "models.Task"},
+    "scheduling/plans": {"models.Schedule", "models.Task"},
     "cluster/schedules": {"scheduler", "scheduler.scheduler", "conf.Conf", "models.Schedule"},
 }
-SETTINGS = {"CLUSTER_NAME": str, "PREFIX": str, "RETRY": int, "SCHEDULER": bool, "WORKERS": int}
+SETTINGS = {"CLUSTER_NAME": str, "PREFIX": str, "RETRY": int, "SCHEDULER": bool, "TIME_ZONE": str, "WORKERS": int}
 
 
 def imported_from_django_q(path: Path) -> set[str]:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any, ClassVar
 
 import pytest
 from django import forms
+from django.core.files.storage import default_storage
 from django.db import Error, connection, transaction
 
-from bulkops import InDoubt, NotPermitted, Operation, RetryAfter, dry_run, register, registry, services
+from bulkops import (
+    InDoubt,
+    NotPermitted,
+    Operation,
+    RetryAfter,
+    dry_run,
+    register,
+    registry,
+    result_files,
+    services,
+    uploaded_files,
+)
 from bulkops.engine import uncommitted
 from bulkops.exceptions import DryRunBusy, InvalidParams
 from bulkops.models import Chunk, Event, Job, Manifest, Outcome, Turn
@@ -273,6 +286,30 @@ def test_what_is_to_be_done_outside_transactions_is_not_run(owner):
     assert (found.items, found.tried) == (["a", "b"], [])
     assert "works outside transactions" in found.why_not
     assert nothing_kept()
+
+
+class Stamping(Trying):
+    name = "stamping"
+    takes_files = True
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        with context.open_file(item) as file:
+            stored = context.save_file("stamped.txt", file.read() + b" stamped")
+        with default_storage.open(stored["path"]) as file:
+            return file.read().decode()
+
+
+def test_a_file_is_read_and_what_an_item_stores_is_deleted(owner):
+    register(Stamping)
+    try:
+        batch = uploaded_files.Batch()
+        batch.add("a.txt", io.BytesIO(b"mine"))
+        found = try_out(owner, batch.items, "stamping", upload=batch.id)
+    finally:
+        registry.unregister(Stamping.name)
+    assert [one.result for one in found.tried] == ["mine stamped"]
+    assert default_storage.listdir(result_files.FOLDER)[0] == []
+    assert default_storage.exists(batch.items[0]["file"])
 
 
 # -- waiting

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from django import forms
 from django.contrib.auth import get_user_model
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.test import TestCase, TransactionTestCase
 from django_q.models import OrmQ
@@ -23,6 +24,7 @@ from bulkops import (
     UnknownOperation,
     registry,
     services,
+    uploaded_files,
 )
 from bulkops.exceptions import NeedsTransactions, OperationAlreadyRegistered, OperationMisdeclared
 from bulkops.models import Cluster, Job
@@ -163,6 +165,35 @@ def test_items_that_spoil_their_transaction_end_as_in_production(habit):
     ran = run("habits", [habit, "fine"])
     assert ran.outcomes[1].state == "succeeded"
     assert ran.outcomes[0].error_code == "transaction-broken"
+
+
+class Measure(Operation):
+    """Counts a file's bytes, and stores a file that says so."""
+
+    name = "measure"
+    takes_files = True
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        with context.open_file(item) as file:
+            size = len(file.read())
+        return {"bytes": size, "files": [context.save_file("size.txt", str(size).encode())]}
+
+
+@transactional
+def test_files_are_items_and_what_an_item_stored_is_there():
+    ran = run(Measure, files={"a.txt": b"four", "b.txt": b"eleven more"})
+    assert [(one.item["name"], one.result["bytes"]) for one in ran.outcomes] == [("a.txt", 4), ("b.txt", 11)]
+    with default_storage.open(ran.results[1]["files"][0]["path"]) as file:
+        assert file.read() == b"11"
+
+
+@transactional
+def test_files_of_a_run_that_was_refused_are_gone(owner):
+    services.submit(user=owner, operation="note", items=["a"])
+    with pytest.raises(ActiveJobExists):
+        run(Measure, files={"a.txt": b"four"}, user=owner)
+    assert [*default_storage.listdir(uploaded_files.FOLDER)[0]] == []
+    assert [*default_storage.listdir(uploaded_files.WAITING)[1]] == []
 
 
 @transactional

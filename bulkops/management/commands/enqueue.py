@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from bulkops import diagnosis, dry_run, inputs, registry, services, status, transitions
+from bulkops import diagnosis, dry_run, inputs, registry, services, status, transitions, uploaded_files
 from bulkops.exceptions import ActiveJobExists
 from bulkops.management.given_items import hinted, input_of
 from bulkops.management.terminal import INTERRUPTED, TerminalCommand, WrongUse, find_user, fit, printable, table
@@ -207,14 +207,18 @@ class Command(TerminalCommand):
         elif found.why_not:
             self.stdout.write(printable(found.why_not) + (" The first ones:" if found.items else ""))
             for item in found.items:
-                self.stdout.write(f"  {printable(_json(item))}")
+                self.stdout.write(f"  {printable(_item(item))}")
         else:
             self.stdout.write("There are no items.")
 
 
 def _row(one: dry_run.Tried) -> tuple[str, ...]:
     says = one.message or ("" if one.result is None else _json(one.result)) or one.said
-    return str(one.position), fit(_json(one.item), ITEM_CHARS), one.label, fit(printable(says), WORDS_CHARS)
+    return str(one.position), fit(_item(one.item), ITEM_CHARS), one.label, fit(printable(says), WORDS_CHARS)
+
+
+def _item(item: Any) -> str:
+    return uploaded_files.in_words(item) or _json(item)
 
 
 def _json(value: Any) -> str:

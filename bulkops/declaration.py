@@ -126,11 +126,7 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         figure = getattr(operation, label)
         if not isinstance(figure, int) or isinstance(figure, bool) or not 1 <= figure <= MOST:
             yield f": `{label}` must be a whole number from 1 to {MOST:,}, not {figure!r}."
-    if operation.takes_files and operation.Item is not None:
-        yield ": its items are files (`takes_files`), which have no `Item` form."
-    size = operation.chunk_items
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-        yield f": `chunk_items` must be a whole number from 1, or None, not {size!r}."
+    yield from _items_faults(operation)
     yield from _retry_faults(operation.retry_on)
     if not (isinstance(operation.queue, str) and QUEUE.fullmatch(operation.queue)):
         yield ": `queue` must be a name of at most 80 letters, digits, dots, hyphens and underscores."
@@ -141,6 +137,14 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         yield ": `backoff` must be two numbers of seconds, the first wait and the longest, such as (2, 300)."
     yield from _policy_faults(operation)
     yield from _secret_faults(operation)
+
+
+def _items_faults(operation: Operation) -> Iterator[str]:
+    if operation.takes_files and operation.Item is not None:
+        yield ": its items are files (`takes_files`), which have no `Item` form."
+    size = operation.chunk_items
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        yield f": `chunk_items` must be a whole number from 1, or None, not {size!r}."
 
 
 def _retry_faults(errors: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ items; the job that is started names it, and so do its retries.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from typing import IO, TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FOLDER = "bulkops/files"
 WAITING = "bulkops/waiting"
 """Notes of the batches that no job has taken yet."""
+_READ_BYTES = 1024 * 1024
 _OWN = "bulkops"
 """The folder whose files belong to jobs, of which nobody names another's."""
 
@@ -46,7 +48,7 @@ class Batch:
         shown = stored_files.shown_name(name)
         content.seek(0)
         kind = file_types.sniff(content.read(file_types.HEAD_BYTES))
-        path = f"{FOLDER}/{self.id}/{len(self.items):06}-{stored_files.safe_name(name)}"
+        path = f"{FOLDER}/{self.id}/{len(self.items):06}-{_hash_of(content)}-{stored_files.safe_name(name)}"
         stored = default_storage.save(path, File(content))
         size = default_storage.size(stored)
         item = {"file": stored, "name": shown, "size": size, "type": kind}
@@ -61,6 +63,15 @@ class Batch:
     def keep(self) -> None:
         """Write the items into the note, so that another request can start them."""
         stored_files.replace(f"{WAITING}/{self.id}", json.dumps(self.items).encode())
+
+
+def _hash_of(content: IO[bytes]) -> str:
+    """Tells whether the same files were sent again."""
+    content.seek(0)
+    running = hashlib.sha256()
+    while piece := content.read(_READ_BYTES):
+        running.update(piece)
+    return running.hexdigest()[:16]
 
 
 def too_many() -> str:
@@ -90,7 +101,7 @@ def waiting(batch: str) -> list[dict[str, Any]] | None:
 
 def take(batch: str) -> None:
     """The batch belongs to a job now: once that is committed, it waits no longer."""
-    transaction.on_commit(lambda: default_storage.delete(f"{WAITING}/{batch}"))
+    transaction.on_commit(lambda: default_storage.delete(f"{WAITING}/{batch}"), robust=True)
 
 
 def drop(batch: str) -> None:

@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--storm-seconds", type=int, default=60)
     parser.addoption("--storm-seed", type=int, default=7)
     parser.addoption("--model-examples", type=int, default=None)
-    parser.addoption("--images", type=int, default=100)
+    parser.addoption("--images", type=int, default=80)
 
 
 def pytest_configure() -> None:

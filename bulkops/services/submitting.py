@@ -76,11 +76,10 @@ class Submission:
 
     def fingerprint(self) -> str:
         """The same for the same submission; what an idempotency key may be used again for."""
-        content = idempotency.digest(chunk.payload for chunk in self.packed)
         return idempotency.fingerprint(
             operation=self.operation.name,
             params=self.params,
-            items=content if not self.collects else None,
+            items=self._content() if not self.collects else None,
             limit=self.limit,
             parallelism=self.parallelism,
             name=self.name,
@@ -88,6 +87,13 @@ class Submission:
             metadata=self.metadata,
             **({} if self.rate_per_second == self.operation.rate_per_second else {"rate": self.rate_per_second}),
         )
+
+    def _content(self) -> str:
+        if not self.upload:
+            return idempotency.digest(chunk.payload for chunk in self.packed)
+        # The same files get another batch each time they are sent; their names in it say what they hold.
+        items = (item for chunk in self.packed for item in manifests.decode(chunk.payload))
+        return idempotency.digest(json.dumps(item).replace(self.upload, "").encode() for item in items)
 
     def job(self) -> Job:
         """The job it describes, not yet stored."""

@@ -186,9 +186,6 @@ class Attempt:
         """Submit, and take the person to the job."""
         if liveness.workers_missing():
             return self.again(problem=liveness.NO_WORKER, status=503)
-        spent = self._job_of_files_sent_again()
-        if spent is not None:
-            return responses.to_job(spent, self.request)
         source = self._given()
         job = services.submit(
             user=self.request.user,
@@ -200,6 +197,8 @@ class Attempt:
             source.kept.drop()
         if job.replayed:
             self._say_replayed()
+            if self.forms.batch is not None and self.forms.batch.batch != job.upload:
+                uploaded_files.drop(self.forms.batch.batch)
         return responses.to_job(job, self.request)
 
     def preview(self, *, trying: bool = False) -> HttpResponse:
@@ -295,17 +294,6 @@ class Attempt:
         spent = fetch.job_of_key(self.request.user, self.key)
         if spent is not None:
             self._say_replayed()
-        return spent
-
-    def _job_of_files_sent_again(self) -> Job | None:
-        """The job this very form made before, where its files came once more; those are deleted."""
-        batch = self.forms.batch
-        spent = fetch.job_of_key(self.request.user, self.key) if batch is not None and self.key else None
-        if batch is None or spent is None:
-            return None
-        if spent.upload != batch.batch:
-            uploaded_files.drop(batch.batch)
-        self._say_replayed()
         return spent
 
     def _say_replayed(self) -> None:

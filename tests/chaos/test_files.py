@@ -21,7 +21,7 @@ from tests.sample import pictures
 
 pytestmark = pytest.mark.slow
 
-FILES = 120
+FILES = 80
 
 
 def with_media_of(settings):
@@ -35,7 +35,7 @@ def test_process_files_makes_every_file_once_though_its_workers_are_killed(owner
         content = pictures.encoded(pictures.picture().rotate(number * 3), "JPEG")
         batch.add(f"hopper {number}.jpg", io.BytesIO(content))
     cluster = clusters(workers=2, prelude=with_media_of(settings))
-    params = {"do": "anew", "max_width": 400, "format": "PNG"}
+    params = {"do": "anew", "max_width": 400, "convert_to": "PNG"}
     job = services.submit(
         user=owner, operation="process-files", params=params, items=batch.items, upload=batch.id, parallelism=2
     )
@@ -66,14 +66,14 @@ def test_process_files_makes_every_file_once_though_its_workers_are_killed(owner
 def test_a_worker_killed_over_and_over_while_it_writes_leaves_no_half_file(owner, clusters, settings):
     batch = uploaded_files.Batch()
     # A picture of noise, which takes long to pack and much room.
-    noise = pictures.encoded(Image.effect_noise((1_200, 1_200), 90).convert("RGB"), "PNG")
-    for number in range(12):
+    noise = pictures.encoded(Image.effect_noise((900, 900), 90).convert("RGB"), "PNG")
+    for number in range(6):
         batch.add(f"noise {number}.png", io.BytesIO(noise))
     cluster = clusters(workers=1, prelude=with_media_of(settings))
     job = services.submit(
         user=owner, operation="process-files", params={"do": "anew"}, items=batch.items, upload=batch.id
     )
-    for _ in range(6):
+    for _ in range(4):
         stood = processed(job)
         wait_for(lambda stood=stood: processed(job) > stood or ended(job), 30, "an item")
         if ended(job):

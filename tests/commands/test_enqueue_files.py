@@ -41,6 +41,19 @@ def test_a_dry_run_with_files_leaves_none(run, owner, paths):
     assert (left(), Job.objects.count()) == ([], 0)
 
 
+def test_the_same_files_with_the_same_key_are_answered_with_the_same_job(run, owner, worker, paths):
+    arguments = ("enqueue", "copy-files", "--user", "owner", "--idempotency-key", "k", "--files", *paths)
+    first = run(*arguments)
+    worker.finish(Job.objects.get())
+    before = left()
+    again = run(*arguments)
+    assert (again.code, again.out) == (0, first.out)
+    assert left() == before
+    paths[0].write_bytes(paths[0].read_bytes() + b"changed")
+    assert run(*arguments).code == 2
+    assert left() == before
+
+
 def test_a_refusal_leaves_none(run, owner, paths):
     services.submit(user=owner, operation="note", items=["a"])
     assert run("enqueue", "copy-files", "--user", "owner", "--files", *paths).code == 3

@@ -52,7 +52,7 @@ def results(job):
 
 
 def test_every_kind_of_file_gives_its_figures_and_files(processed):
-    job = processed(do="anew", max_width=100, format="WEBP")
+    job = processed(do="anew", max_width=100, convert_to="WEBP")
     assert job.state == JobState.COMPLETED
     assert [result["kind"] for result in results(job)] == ["image", "image", "image", "PDF", "video"]
     assert [entry["name"] for result in results(job) for entry in result["files"]] == [
@@ -62,7 +62,7 @@ def test_every_kind_of_file_gives_its_figures_and_files(processed):
 
 
 @pytest.mark.parametrize(
-    "params", [{"do": "x"}, {"quality": 96}, {"thumbnail_size": 5}, {"format": "TIFF"}, {"max_width": 0}]
+    "params", [{"do": "x"}, {"quality": 96}, {"thumbnail_size": 5}, {"convert_to": "TIFF"}, {"max_width": 0}]
 )
 def test_wrong_wishes_are_refused_before_anything_is_stored(processed, params):
     with pytest.raises(Exception, match=next(iter(params))):
@@ -73,7 +73,7 @@ def test_wrong_wishes_are_refused_before_anything_is_stored(processed, params):
 def test_the_page_takes_many_files_and_shows_what_became_of_them(owner, worker):
     client = logged_in(owner)
     files = [SimpleUploadedFile(name, content) for name, content in samples().items()]
-    params = {"do": "thumbnails", "quality": 85, "thumbnail_size": 64, "format": ""}
+    params = {"do": "thumbnails", "quality": 85, "thumbnail_size": 64, "convert_to": ""}
     response = client.post("/operations/process-files/", {**params, "files": files, "action": "start"})
     job = worker.finish(Job.objects.get())
     assert response["Location"] == job.get_absolute_url()

@@ -102,6 +102,17 @@ def test_one_form_with_files_sent_twice_makes_one_job(as_owner: Client, owner: A
     assert (Job.objects.count(), len(stored())) == (1, 1)
 
 
+def test_one_form_sent_again_with_other_files_is_asked_about(as_owner: Client, owner: Any) -> None:
+    form = hidden(as_owner.get(COPY))
+    as_owner.post(COPY, form | {"files": some("a.txt"), "action": "start"})
+    services.cancel(job=Job.objects.get(), actor=owner)
+    again = as_owner.post(COPY, form | {"files": some("a.txt", content=b"changed"), "action": "start"})
+    assert again.status_code == 422
+    assert "sent before with other values" in again.content.decode()
+    as_owner.post(COPY, hidden(again) | {"action": "start"})
+    assert Job.objects.count() == 2
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_preview_with_files_sent_twice_makes_one_job(as_owner: Client, owner: Any) -> None:
     form = hidden(as_owner.get(COPY))

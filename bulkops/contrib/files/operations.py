@@ -41,8 +41,8 @@ class ProcessFiles(Operation):
         max_height = forms.IntegerField(
             label="Height at most", required=False, min_value=1, max_value=20_000, help_text="Pixels; empty: as it is."
         )
-        format = forms.ChoiceField(
-            label="Format",
+        convert_to = forms.ChoiceField(
+            label="Convert to",
             required=False,
             choices=[("", "As it is"), ("JPEG", "JPEG"), ("PNG", "PNG"), ("WEBP", "WebP")],
         )
@@ -60,7 +60,7 @@ class ProcessFiles(Operation):
             anew=params["do"] == "anew",
             max_width=params["max_width"],
             max_height=params["max_height"],
-            format=params["format"],
+            format=params["convert_to"],
             quality=params["quality"],
             thumbnail_size=params["thumbnail_size"],
         )

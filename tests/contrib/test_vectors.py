@@ -408,6 +408,8 @@ def test_the_shell_makes_the_extension_and_an_index(index):
     code, _, err = shell("vector_index", "c")
     assert code == 2
     assert "--create-extension" in err
+    assert shell("vector_index", "misspelt", "--create-extension")[0] == 2
+    assert not pgvector.is_available()
     try:
         assert shell("vector_index", "c", "--create-extension") == (0, "c: indexed, 3 dimensions, cosine\n", "")
         assert ids(vectors.nearest("c", [1, 0.5, 0.1])) == ["r", "g", "b"]

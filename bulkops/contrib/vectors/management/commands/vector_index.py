@@ -29,11 +29,12 @@ class Command(TerminalCommand):
         """In this order: the extension, the index."""
         if options["collection"] is None and not options["create_extension"]:
             raise WrongUse("name a COLLECTION, or say --create-extension")
+        # Asked first: a misspelt name is to change nothing.
+        collection = None if options["collection"] is None else search.find_collection(options["collection"])
         if options["create_extension"]:
             self.create_extension()
-        if options["collection"] is None:
+        if collection is None:
             return
-        collection = search.find_collection(options["collection"])
         if options["drop"]:
             pgvector.drop_index(collection)
             self.stdout.write(f"{collection.name}: no index")

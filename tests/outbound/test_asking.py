@@ -11,7 +11,6 @@ import time
 import pytest
 
 from bulkops import outbound
-from bulkops.outbound import network
 from tests.peers import Reply, certificate
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -286,20 +285,13 @@ def test_the_log_of_each_step_is_silent_while_a_request_is_made(peers, allow, ca
     assert "hush" not in caplog.text
 
 
-def test_connections_are_used_again(peers, allow):
-    seen = set()
-
-    def reply(asked):
-        return Reply()
-
-    peer = peers(reply)
+def test_connections_are_used_again(peers, allow, monkeypatch):
+    made, real = [], socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda *args, **more: made.append(args) or real(*args, **more))
+    peer = peers(lambda asked: Reply())
     allow(peer.url)
-    real = network.socket.create_connection
-    try:
-        network.socket.create_connection = lambda *a, **k: seen.add(a[0]) or real(*a, **k)
-        for _ in range(3):
-            get(peer.url)
-    finally:
-        network.socket.create_connection = real
-    assert len(peer.asked) == 3
-    assert len(seen) <= 1
+    for _ in range(6):
+        get(peer.url)
+    assert len(peer.asked) == 6
+    # All in one, unless the machine is so busy that a connection grows too old between two of them.
+    assert 1 <= len(made) < 6

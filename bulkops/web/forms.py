@@ -118,7 +118,7 @@ class JobForm(forms.Form):
     def _take_files(self, mb: int) -> None:
         """Files are chosen; a list of names only makes sense where there are folders whose files may be named."""
         if not conf().files_folders:
-            for name in ("items", "file", "format", "encoding"):
+            for name in ("items", "file", "input_format", "input_encoding"):
                 del self.fields[name]
         else:
             self.fields["items"].label = "Or paste names of files in the storage"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from bulkops.engine import uncommitted
 from bulkops.exceptions import DryRunBusy, InvalidParams
 from bulkops.models import Chunk, Event, Job, Manifest, Outcome, Turn
 from bulkops.testing import run as run_for_real
+from tests.clusters import wait_for
 from tests.elsewhere import elsewhere
 from tests.sample.models import Account, Effect
 from tests.sample.operations import Habits
@@ -389,6 +391,30 @@ def test_a_user_has_one_dry_run_at_a_time(owner, stranger):
         assert states(try_out(stranger, ["a"])) == ["succeeded"]
     assert Trying.ran == ["a"]
     assert states(try_out(owner, ["a"])) == ["succeeded"]
+
+
+def test_of_many_presses_one_is_tried_and_the_others_are_refused_at_once(owner, at):
+    account = Account.objects.create(number=1)
+    at("locked", lambda _: Account.objects.filter(pk=account.pk).update(balance=5))
+    answers = []
+
+    def press():
+        try:
+            answers.append(try_out(owner, ["locked"]))
+        finally:
+            connection.close()
+
+    with elsewhere() as other:
+        other.execute("SELECT * FROM sample_account WHERE id = %s FOR UPDATE", [account.pk])
+        first = threading.Thread(target=press)
+        first.start()
+        wait_for(lambda: Trying.ran, 10, "the first press in the middle of its item")
+        for _ in range(20):
+            with pytest.raises(DryRunBusy):
+                try_out(owner, ["locked"])
+        first.join()
+    assert [states(found) for found in answers] == [["not_tried"]]
+    assert Trying.ran == ["locked"]
 
 
 def test_an_active_job_stands_in_nobodys_way(owner):

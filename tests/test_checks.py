@@ -367,6 +367,7 @@ class Charge(Operation):
 """
 
 
+@pytest.mark.slow
 def test_a_wrong_declaration_is_told_by_check_in_words(tmp_path):
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").touch()

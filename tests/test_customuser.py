@@ -25,6 +25,7 @@ def empty_database(transactional_db):
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.slow
 def test_a_project_with_its_own_user_model_migrates_submits_and_works(empty_database):
     env = environment(DJANGO_SETTINGS_MODULE="tests.customuser.settings")
     env["DATABASE_URL"] = env["DATABASE_URL"].replace(f"/{connection.settings_dict['NAME']}", f"/{empty_database}")

@@ -343,6 +343,7 @@ def test_a_larger_item_limit_raises_the_csv_limit() -> None:
         csv.field_size_limit(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "head", "row"),
     [

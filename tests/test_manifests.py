@@ -44,6 +44,7 @@ tables = st.lists(text, unique=True, max_size=4).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(json_values) | tables, st.integers(1, 7))
 def test_any_json_comes_back_as_it_was(items: list[Any], chunk_items: int) -> None:
     with override_settings(BULKOPS={"chunk_items": chunk_items}):

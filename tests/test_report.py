@@ -202,6 +202,7 @@ def test_queries_grow_with_the_chunks_and_stay_small(owner):
     assert (more - few, most - few) == (a_chunk, 4 * a_chunk)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_job(owner):
     def peak(job):
         tracemalloc.start()
@@ -449,6 +450,7 @@ def folded(job):
 NEVER = (0, "unprocessed", "", "", "", "", "")
 
 
+@pytest.mark.slow
 @AS_OFTEN
 @given(data=st.data())
 def test_the_folded_report_is_that_of_the_last_job_that_tried_each_item(owner, data, settings, monkeypatch):
@@ -549,6 +551,7 @@ def test_a_child_that_is_still_collecting_changes_nothing(owner):
     assert [row["state"] for row in rows(job, folded=True)] == ["failed"]
 
 
+@pytest.mark.slow
 def test_folding_a_long_line_needs_no_more_memory(owner):
     def peak(job):
         tracemalloc.start()

@@ -64,6 +64,7 @@ def test_the_first_operation_has_fifteen_lines():
     assert len([line for line in code.splitlines() if line.strip() and not line.startswith("#")]) <= 15
 
 
+@pytest.mark.slow
 def test_the_first_operations_app_is_made_by_the_command_and_found_by_itself(tmp_path: Path):
     for name in ("bulkops", "templates", "static"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -106,6 +107,7 @@ def test_the_first_operation_runs_from_the_page_with_a_bar(greeting: None, clien
     assert 'value="3"' in bar.group()
 
 
+@pytest.mark.slow
 def test_the_first_operation_runs_from_the_shell_beside_it(
     greeting: None, client: Client, person: Any, worker: Any, capsys: Any
 ):

@@ -82,6 +82,7 @@ def test_none_of_them_takes_much_memory(name):
     assert grown_mb < MOST_MB
 
 
+@pytest.mark.slow
 def test_the_largest_picture_that_is_taken_is_held_twice_at_most():
     content = pictures.jpeg(9_000, 7_000)
     code, grown_mb = _measured(content, "largest.jpg")

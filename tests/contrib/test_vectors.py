@@ -260,6 +260,7 @@ def test_both_engines_find_what_double_precision_finds(extension, indexer, photo
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", Metric.values)
 def test_an_index_finds_nine_tenths_of_them_and_is_used(extension, indexer, metric):
     # So many that the planner thinks the index worth it.
@@ -291,6 +292,7 @@ def scans(collection: Collection) -> int:
         return cursor.fetchone()[0]
 
 
+@pytest.mark.slow
 def test_replaced_vectors_do_not_keep_an_index_from_finding_enough(extension, indexer):
     photograph = patches(PICTURES[0], 7)
     collection = filled("euclidean", indexer, photograph)

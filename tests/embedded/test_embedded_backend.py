@@ -64,6 +64,7 @@ def test_connecting_starts_the_server(database, folder):
         assert cursor.fetchone() == ("bulkops",)
 
 
+@pytest.mark.slow
 def test_a_server_that_was_stopped_is_started_by_the_next_connection(database, make_server):
     database.ensure_connection()
     make_server().stop()
@@ -73,6 +74,7 @@ def test_a_server_that_was_stopped_is_started_by_the_next_connection(database, m
         assert cursor.fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_a_database_that_does_not_exist_is_djangos_own_error(database):
     database.settings_dict["NAME"] = "missing"
     with pytest.raises(OperationalError, match='database "missing" does not exist'):

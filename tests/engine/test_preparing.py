@@ -59,6 +59,7 @@ def test_only_the_first_n_items_are_collected(owner, worker):
     assert collect(worker, owner, "1000000000", limit=3).total == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["objects", "pairs", "dicts"])
 def test_querysets_of_every_shape_are_read_page_by_page(owner, worker, accounts, monkeypatch, how):
     monkeypatch.setattr("tests.sample.operations.Collecting.process", lambda *_: None)

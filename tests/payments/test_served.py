@@ -47,6 +47,7 @@ def site_under(**words):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_deployment_neither_serves_it_nor_has_its_tables_nor_calls_anybody():
     served, installed, url, key, said = site_under()
     assert (served, installed, url, key) == (False, False, "", "")
@@ -61,12 +62,14 @@ def test_a_deployment_that_names_a_provider_calls_that_one():
     assert (url, key) == ("https://pay.example.org/v1/", "hush")
 
 
+@pytest.mark.slow
 def test_development_serves_it_on_its_own_port():
     served, installed, url, key, said = site_under(DEBUG="1", PORT="8123")
     assert (served, installed, url, said) == (True, True, "http://127.0.0.1:8123/payments/", "")
     assert len(key) == 64
 
 
+@pytest.mark.slow
 def test_another_provider_in_development_is_not_told_the_sites_own_key():
     served, _, url, key, _ = site_under(DEBUG="1", BULKOPS_DEMO_PROVIDER_URL="http://pay.example.org/")
     assert (served, url, key) == (False, "http://pay.example.org/", "")

@@ -319,6 +319,7 @@ def test_a_provider_that_is_not_there_fails_the_items_after_some_attempts(settin
         assert "can't be reached ([Errno 111] Connection refused)" in outcome.message
 
 
+@pytest.mark.slow
 def test_a_provider_that_stays_away_stops_the_job_before_every_order_has_failed(
     settings, orders, seller, worker, conduct, monkeypatch
 ):

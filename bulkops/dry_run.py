@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import manifests, sources, storable
+from bulkops import manifests, result_files, sources, storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import preparing
 from bulkops.engine.faults import Fault, classify, describe, sqlstate
@@ -111,6 +111,12 @@ class _Runner:
         self.deadline = time.monotonic() + conf().dry_run_seconds
 
     def run(self) -> DryRun:
+        try:
+            return self._run()
+        finally:
+            result_files.delete_files(job_id=self.job_id)
+
+    def _run(self) -> DryRun:
         found = DryRun()
         with self._nothing_kept():
             try:
@@ -161,7 +167,9 @@ class _Runner:
                     cursor.execute("SET LOCAL transaction_read_only = on")
                 with connection.execute_wrapper(watched.watch):
                     source = sources.read(self.operation.items(self.params))
-                    items = [*itertools.islice(preparing.cleaned(self.operation, source), self.count)]
+                    items = [
+                        *itertools.islice(preparing.cleaned(self.operation, source, self.submission.upload), self.count)
+                    ]
             return [item for chunk in manifests.pack(items) for item in manifests.decode(chunk.payload)]
         except KeyboardInterrupt:
             raise
@@ -230,7 +238,8 @@ class _Runner:
         """Raises what the item raised, or Unfinished; its writes are rolled back in any case."""
         with self._rolled_back() as watched:
             with connection.execute_wrapper(watched.watch):
-                returned = self.operation.process(self.operation.clean_item(item), self.params, context)
+                clean = uploaded_files.clean_item(self.operation, item, context.upload)
+                returned = self.operation.process(clean, self.params, context)
             if watched.unfinished is None:
                 watched.check()
         if watched.unfinished is not None:
@@ -246,6 +255,7 @@ class _Runner:
             root_position=position,
             say=said.append,
             stop_asked=lambda: False,
+            upload=self.submission.upload,
         )
 
 

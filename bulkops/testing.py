@@ -100,6 +100,7 @@ def run(
     user: Any = None,
     limit: int | None = None,
     parallelism: int | None = None,
+    upload: str = "",
 ) -> Run:
     """Submit a job and work it in this process until it has ended or is paused.
 
@@ -122,6 +123,7 @@ def run(
             items=items,
             limit=limit,
             parallelism=parallelism,
+            upload=upload,
         )
         with Worker() as worker:
             worker.work(job)

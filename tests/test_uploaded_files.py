@@ -189,9 +189,8 @@ def test_a_dry_run_reads_the_files_and_keeps_none_that_it_makes(owner):
 
 
 @database
-def test_an_authors_test_gives_files_as_a_batch(owner):
-    batch = batch_of("a")
-    ran = testing.run("copy-files", batch.items, user=owner, upload=batch.id)
+def test_an_authors_test_gives_files_as_names_and_contents(owner):
+    ran = testing.run("copy-files", files={"a": b"content"}, user=owner)
     assert ran.results[0]["files"][0]["size"] == len(b"content")
 
 

@@ -13,7 +13,15 @@ from django.core.files.storage import default_storage
 from django.test import override_settings
 from django.utils import timezone
 
-from bulkops import batches, retention, services, stored_files, uploaded_files
+from bulkops import (
+    batches,
+    dry_run,
+    registry,
+    retention,
+    services,
+    stored_files,
+    uploaded_files,
+)
 from bulkops.exceptions import FileRefused, InputTooLarge, InvalidItems
 from bulkops.models import Chunk, Job, Outcome
 from bulkops.states import JobState, OutcomeState
@@ -158,6 +166,25 @@ def test_a_job_reads_its_files_chunk_by_chunk_as_the_operation_says(owner, worke
     assert worker.finish(job).state == JobState.COMPLETED
     copied = [outcome.result["files"][0] for outcome in Outcome.objects.filter(job=job).order_by("position")]
     assert [entry["name"] for entry in copied] == ["copy of a", "copy of b", "copy of c"]
+
+
+@database
+def test_a_dry_run_reads_the_files_and_keeps_none_that_it_makes(owner):
+    class Copying(registry.get("copy-files").__class__):
+        name = "copy-in-transaction"
+        transactional = True
+
+    registry.register(Copying)
+    try:
+        batch = batch_of("a", "b")
+        before = everything()
+        checked = services.check(user=owner, operation=Copying.name, items=batch.items, upload=batch.id)
+        tried = dry_run.run(checked).tried
+        assert [one.state for one in tried] == ["succeeded", "succeeded"]
+        assert tried[0].result["files"][0]["name"] == "copy of a"
+        assert everything() == before
+    finally:
+        registry.unregister(Copying.name)
 
 
 @database

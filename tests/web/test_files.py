@@ -102,6 +102,13 @@ def test_one_form_with_files_sent_twice_makes_one_job(as_owner: Client, owner: A
     assert (Job.objects.count(), len(stored())) == (1, 1)
 
 
+def test_files_stay_when_they_are_only_tried(as_owner: Client) -> None:
+    tried = as_owner.post(COPY, hidden(as_owner.get(COPY)) | {"files": some("a.txt"), "action": "try"})
+    assert tried.status_code == 200
+    as_owner.post(COPY, hidden(tried) | {"action": "start"})
+    assert (Job.objects.get().total, len(stored())) == (1, 1)
+
+
 def test_one_form_sent_again_with_other_files_is_asked_about(as_owner: Client, owner: Any) -> None:
     form = hidden(as_owner.get(COPY))
     as_owner.post(COPY, form | {"files": some("a.txt"), "action": "start"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -146,6 +147,17 @@ def test_too_much_is_refused_in_words_and_nothing_stays(as_owner: Client, limit:
     assert words in response.content.decode()
     assert list(stored_files.names_below("bulkops")) == []
     assert not Job.objects.exists()
+
+
+def test_a_thousand_files_are_taken_without_keeping_them_open(as_owner: Client) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = some(*(f"{number}.txt" for number in range(1_000)))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        as_owner.post(COPY, {"files": files, "action": "start"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert Job.objects.get().total == len(stored()) == 1_000
 
 
 def test_more_files_than_django_reads_are_refused_in_the_same_words(as_owner: Client) -> None:

@@ -20,7 +20,6 @@ from bulkops import (
     retention,
     services,
     stored_files,
-    testing,
     uploaded_files,
 )
 from bulkops.exceptions import FileRefused, InputTooLarge, InvalidItems
@@ -186,12 +185,6 @@ def test_a_dry_run_reads_the_files_and_keeps_none_that_it_makes(owner):
         assert everything() == before
     finally:
         registry.unregister(Copying.name)
-
-
-@database
-def test_an_authors_test_gives_files_as_names_and_contents(owner):
-    ran = testing.run("copy-files", files={"a": b"content"}, user=owner)
-    assert ran.results[0]["files"][0]["size"] == len(b"content")
 
 
 @database

@@ -21,6 +21,7 @@ from bulkops.cluster.inbox import Outbox
 from bulkops.models import Job
 from bulkops.scheduling import running
 from bulkops.states import EventKind, JobState
+from tests.clusters import wait_for
 from tests.elsewhere import elsewhere
 from tests.sample.models import Account
 
@@ -99,6 +100,47 @@ def test_a_paused_one_stays_paused_when_it_is_defined_again_and_goes_on_with_a_t
     resumed = scheduling.resume("hourly")
     assert not resumed.paused
     assert timedelta(minutes=35) < resumed.next_run - timezone.now() < timedelta(minutes=45)
+
+
+def change(owner, how):
+    if how == "define":
+        bulkops.schedule(name="hourly", operation="note", user=owner, every=HOUR, items=["c", "d", "e"])
+    else:
+        getattr(scheduling, how)("hourly")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("define", "pause"), ("pause", "define"), ("unschedule", "pause"), ("unschedule", "resume")],
+)
+def test_of_two_changes_at_once_neither_is_lost(owner, hourly, first, second):
+    said = []
+
+    def other():
+        try:
+            change(owner, second)
+        except bulkops.BulkopsError as refusal:
+            said.append(refusal)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=other)
+    with transaction.atomic():
+        change(owner, first)
+        thread.start()
+        wait_for(somebody_waits_for_a_lock, 5, "the second change to wait for the first")
+    thread.join()
+    if first == "unschedule":
+        assert [type(refusal) for refusal in said] == [scheduling.UnknownSchedule]
+    else:
+        assert scheduling.find("hourly").paused
+        assert scheduling.run_now("hourly").total == 3
+
+
+def somebody_waits_for_a_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0]
 
 
 @pytest.mark.parametrize(

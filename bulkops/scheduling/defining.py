@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,13 @@ from bulkops.scheduling.plans import (
 from bulkops.services.locking import bounded_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LONGEST_MINUTES = 32_767
 """django-q2's smallint, 22 days."""
 
-# Two deploys that define the same schedule at once must make one row, and there is no row yet that they could lock.
+# Two deploys that define the same schedule at once must make one row, and there is no row yet that they could lock. Who
+# changes it otherwise writes the whole plan too, and so must not have read one that somebody is about to replace.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('bulkops schedule ' || %s, 0))"
 
 
@@ -80,19 +82,26 @@ def schedule(
         job_name=job_name,
     )
     plan.submission(name, user)
+    with _alone(name):
+        _define(name, plan, times, starts_at)
+    return find(name)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """A transaction in which nobody else changes the schedule of that name. Raises SubmissionBusy."""
     try:
         with transaction.atomic():
-            _define(name, plan, times, starts_at)
+            with bounded_wait(), connection.cursor() as cursor:
+                cursor.execute(_ONE_AT_A_TIME, [name])
+            yield
     except OperationalError as error:
         if not is_lock_timeout(error):
             raise
         raise SubmissionBusy from None
-    return find(name)
 
 
 def _define(name: str, plan: Plan, times: dict[str, Any], starts_at: datetime | None) -> None:
-    with bounded_wait(), connection.cursor() as cursor:
-        cursor.execute(_ONE_AT_A_TIME, [name])
     known = rows().filter(name=name).order_by("pk").first()
     row = known or Schedule(name=name, func=RUN, intended_date_kwarg="planned")
     row.args = repr((name,))
@@ -152,22 +161,28 @@ def _next_time(row: Schedule) -> datetime:
 
 
 def unschedule(name: str) -> None:
-    """Delete the schedule; its jobs stay, and one that is active goes on. Raises UnknownSchedule."""
-    if not rows().filter(name=name).delete()[0]:
-        raise UnknownSchedule(name)
-    failures([name]).delete()
+    """Delete the schedule; its jobs stay, and one that is active goes on. Raises UnknownSchedule, SubmissionBusy."""
+    with _alone(name):
+        if not rows().filter(name=name).delete()[0]:
+            raise UnknownSchedule(name)
+        failures([name]).delete()
 
 
 def pause(name: str) -> Scheduled:
-    """Begin no more runs until it is resumed. Raises UnknownSchedule, and RunRefused for a row that cannot be read."""
-    row = row_of(name)
-    write(row, replace(plan_of(row), paused=True))
+    """Begin no more runs until it is resumed.
+
+    Raises UnknownSchedule, SubmissionBusy, and RunRefused for a row that cannot be read.
+    """
+    with _alone(name):
+        row = row_of(name)
+        write(row, replace(plan_of(row), paused=True))
     return find(name)
 
 
 def resume(name: str) -> Scheduled:
     """Go on with the first of its times that is still to come. Raises as `pause` does."""
-    row = row_of(name)
-    row.next_run = _next_time(row)
-    write(row, replace(plan_of(row), paused=False), "next_run")
+    with _alone(name):
+        row = row_of(name)
+        row.next_run = _next_time(row)
+        write(row, replace(plan_of(row), paused=False), "next_run")
     return find(name)

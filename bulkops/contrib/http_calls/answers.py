@@ -17,7 +17,7 @@ from bulkops.outbound.places import place_of
 
 if TYPE_CHECKING:
     from bulkops.contrib.http_calls.redaction import Redactor
-    from bulkops.outbound import Answer
+    from bulkops.outbound.asking import Answer
 
 NOTHING, STATUS, POINTER, BEGINNING = "nothing", "status", "pointer", "beginning"
 KEPT_CHARS = 2_000

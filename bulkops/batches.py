@@ -1,4 +1,7 @@
-"""When the files that came with jobs are deleted: with the last of the jobs, or a day later if no job took them."""
+"""Who has the files that came with a job, and when they are deleted: with the last of their jobs, or untaken.
+
+A batch is taken and given up under one lock: what a job has is not deleted by a form that was sent at the same moment.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import default_storage
+from django.db import connection, transaction
 from django.dispatch import receiver
 from django.utils import timezone
 
 from bulkops import uploaded_files
+from bulkops.exceptions import InvalidSubmission
 from bulkops.kept_uploads import KEPT_FOR
 from bulkops.models import Job
 from bulkops.signals import job_pruned
@@ -19,6 +24,41 @@ if TYPE_CHECKING:
 
 GRACE = timedelta(hours=1)
 """A batch can be started for `KEPT_FOR`; longer than any such start takes, so that a sweep never meets one."""
+
+
+# By hand: the storage has no locks, and a batch that waits has no row.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('bulkops batch ' || %s, 0))"
+
+
+def take(batch: str) -> None:
+    """The batch belongs to the job that is about to be inserted: once that is committed, it waits no longer.
+
+    In the caller's transaction, until whose end nobody else takes or gives it up. Raises InvalidSubmission.
+    """
+    _lock(batch)
+    if uploaded_files.waiting(batch) is None and not _is_taken(batch):
+        raise InvalidSubmission("The files are no longer there; choose them again.")
+    transaction.on_commit(lambda: uploaded_files.forget_waiting(batch), robust=True)
+
+
+def give_up(batch: str) -> bool:
+    """Delete the batch, unless a job has it; say whether."""
+    with transaction.atomic():
+        _lock(batch)
+        if _is_taken(batch):
+            return False
+        uploaded_files.close(batch)
+    uploaded_files.drop(batch)
+    return True
+
+
+def _lock(batch: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_ONE_AT_A_TIME, [batch])
+
+
+def _is_taken(batch: str) -> bool:
+    return Job.with_pruned.filter(upload=batch).exists()
 
 
 def sweep() -> int:
@@ -39,11 +79,10 @@ def sweep() -> int:
             continue  # somebody else swept it, or started it
         if not is_old:
             continue
-        if Job.with_pruned.filter(upload=batch).exists():
-            default_storage.delete(f"{uploaded_files.WAITING}/{batch}")
-            continue
-        uploaded_files.drop(batch)
-        swept += 1
+        if give_up(batch):
+            swept += 1
+        else:
+            uploaded_files.forget_waiting(batch)
     return swept
 
 

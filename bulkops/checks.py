@@ -266,6 +266,14 @@ def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         Error(fault, hint="What stands below it in its module is not registered either.", id="bulkops.E014")
         for fault in registry.faults
     ]
+    found += [
+        Caution(
+            f"App “{package}” has no operations: the module “{module}”, which they need, is not installed.",
+            hint="Install its package, or take the app out of INSTALLED_APPS.",
+            id="bulkops.W021",
+        )
+        for package, module in registry.lacking.items()
+    ]
     return found + [message for operation in registry.every() for message in _check_operation(operation)]
 
 

@@ -17,6 +17,9 @@ OperationClass = TypeVar("OperationClass", bound=type[Operation])
 _operations: dict[str, Operation] = {}
 faults: list[str] = []
 """Why an app's operations could not all be registered at start-up; `manage.py check` tells."""
+lacking: dict[str, str] = {}
+"""Apps of `bulkops.contrib` whose operations are not there, and the module that each of them lacks."""
+_CONTRIB = "bulkops.contrib."
 
 
 def register(operation: OperationClass) -> OperationClass:
@@ -45,9 +48,17 @@ def register(operation: OperationClass) -> OperationClass:
 
 
 def discover(package: str) -> None:
-    """Import an app's `operations` module; a wrong declaration is noted and logged, for `check` to tell in words."""
+    """Import an app's `operations` module; a wrong declaration is noted and logged, for `check` to tell in words.
+
+    So is a package that is not installed and that one of the apps which ship with bulkops needs: the site does without.
+    """
     try:
         import_module(f"{package}.operations")
+    except ModuleNotFoundError as error:
+        if not package.startswith(_CONTRIB) or error.name is None or error.name.startswith("bulkops"):
+            raise
+        lacking[package] = error.name
+        logger.error("app=%s event=operations_missing %s", package, error)
     except OperationMisdeclared as error:
         faults.append(str(error))
         logger.error("app=%s event=operation_refused %s", package, error)

@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import transaction
 from django.template.defaultfilters import filesizeformat
 
 from bulkops import file_types, stored_files
@@ -99,13 +98,21 @@ def waiting(batch: str) -> list[dict[str, Any]] | None:
         return None
 
 
-def take(batch: str) -> None:
-    """The batch belongs to a job now: once that is committed, it waits no longer."""
-    transaction.on_commit(lambda: default_storage.delete(f"{WAITING}/{batch}"), robust=True)
+def close(batch: str) -> None:
+    """Let nobody start the batch any more, which its note goes on to tell of."""
+    stored_files.replace(f"{WAITING}/{batch}", b"null")
+
+
+def forget_waiting(batch: str) -> None:
+    """The batch waits no longer, and stays."""
+    default_storage.delete(f"{WAITING}/{batch}")
 
 
 def drop(batch: str) -> None:
-    """Delete the batch, its note last, so that an interrupted deletion is taken up again."""
+    """Delete the batch, its note last, so that an interrupted deletion is taken up again.
+
+    Only of what no job can have; else `batches.give_up`.
+    """
     stored_files.delete_folder(f"{FOLDER}/{batch}")
     default_storage.delete(f"{WAITING}/{batch}")
 

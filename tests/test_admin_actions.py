@@ -179,7 +179,7 @@ def test_a_list_that_groups_and_searches_elsewhere_gives_each_row_once_in_order(
 
 
 def test_an_item_with_fields_is_made_of_each_key(client: Client) -> None:
-    account = Account.objects.create(number=1)
+    account = Account.objects.create(pk=7, number=1)
     sent = {"param-action": "greet", "param-on": "2027-03-06"}
     assert send(client, "sample/account", "letter", [account.pk], **sent).status_code == 302
     assert items() == [{"number": account.pk}]

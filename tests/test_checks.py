@@ -350,6 +350,66 @@ def test_settings_of_django_q2_that_do_nothing_are_named(settings):
     assert "bulk, poll" in said["bulkops.I001"]
 
 
+# -- packages that are not installed
+
+
+WITHOUT = """
+import sys
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Without())
+from project.settings import *
+ROOT_URLCONF = "bulkops.web.urls"
+INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith({off!r})]
+"""
+
+
+# The demo's own app calls its provider and draws tickets, and so needs packages for itself.
+DEMO = ("ticketing", "payments", "project")
+
+
+def check_without(tmp_path, absent, off=DEMO):
+    """What `manage.py check` says where these modules are absent, and apps that begin so are off."""
+    (tmp_path / "without_settings.py").write_text(WITHOUT.format(absent=absent, off=off))
+    ran = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=settings_of_django.BASE_DIR,
+        env={**environment(), "PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "without_settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stderr
+
+
+def test_without_the_apps_that_need_them_no_package_of_theirs_is_missed(tmp_path):
+    absent = {"av", "numpy", "PIL", "pypdf", "httpcore", "httpx", "h11", "croniter"}
+    assert "bulkops" not in check_without(tmp_path, absent, off=(*DEMO, "bulkops.contrib"))
+
+
+@pytest.mark.parametrize(
+    ("absent", "app"),
+    [
+        ("av", "files"),
+        ("PIL", "files"),
+        ("pypdf", "files"),
+        ("httpcore", "http_calls"),
+        ("httpx", "http_calls"),
+        ("numpy", "vectors"),
+    ],
+)
+@pytest.mark.slow
+def test_of_a_missing_package_only_the_app_that_needs_it_complains(tmp_path, absent, app):
+    said = check_without(tmp_path, {absent})
+    assert said.count("(bulkops.W") == 1
+    assert f"(bulkops.W021) App “bulkops.contrib.{app}” has no operations: the module “{absent}”" in said
+
+
 # -- operations that could not be registered
 
 

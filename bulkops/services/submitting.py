@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, OperationalError, transaction
 
-from bulkops import holds, idempotency, manifests, permissions, registry, storable, transitions, uploaded_files
+from bulkops import batches, holds, idempotency, manifests, permissions, registry, storable, transitions, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -282,9 +282,9 @@ def _record(submission: Submission, key: str | None) -> Job:
         raise ActiveJobExists(active)
     state = JobState.PREPARING if submission.prepares else JobState.QUEUED
     by = f"by the schedule {submission.schedule}" if submission.schedule else submission.input_name
-    transitions.begin(job, state, actor=user, detail=by)
     if job.upload:
-        uploaded_files.take(job.upload)
+        batches.take(job.upload)
+    transitions.begin(job, state, actor=user, detail=by)
     if key is not None:
         idempotency.spend(user_id=user.pk, key=key, fingerprint=fingerprint, job=job)
     manifests.store(job.pk, submission.packed)

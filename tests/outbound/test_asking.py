@@ -11,21 +11,20 @@ import time
 import pytest
 
 from bulkops import outbound
+from bulkops.outbound.asking import ask
 from tests.peers import Reply, certificate
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
 def get(url, seconds=5, most_bytes=1_000, **more):
-    return outbound.ask("GET", url, timeout_seconds=seconds, most_bytes=most_bytes, **more)
+    return ask("GET", url, timeout_seconds=seconds, most_bytes=most_bytes, **more)
 
 
 def test_an_answer_comes_back_whole(peers, allow):
     peer = peers(lambda asked: Reply(201, b"hello", {"X-Y": "z"}))
     allow(peer.url)
-    answer = outbound.ask(
-        "POST", f"{peer.url}/a?b=c", headers=[("X-Q", "r")], body=b"in", timeout_seconds=5, most_bytes=100
-    )
+    answer = ask("POST", f"{peer.url}/a?b=c", headers=[("X-Q", "r")], body=b"in", timeout_seconds=5, most_bytes=100)
     assert (answer.status, answer.body, answer.whole, answer.header("x-y")) == (201, b"hello", True, "z")
     (asked,) = peer.asked
     assert (asked.method, asked.target, asked.body) == ("POST", "/a?b=c", b"in")
@@ -270,7 +269,7 @@ def test_a_header_that_could_change_the_message_is_not_sent_nor_repeated(allow, 
 def test_another_method_is_not_sent(allow):
     allow("http://127.0.0.1:1")
     with pytest.raises(outbound.NotSendable):
-        outbound.ask("CONNECT", "http://127.0.0.1:1", timeout_seconds=1, most_bytes=1)
+        ask("CONNECT", "http://127.0.0.1:1", timeout_seconds=1, most_bytes=1)
 
 
 def test_the_log_of_each_step_is_silent_while_a_request_is_made(peers, allow, caplog):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import resource
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from bulkops import result_files, services, stored_files
+from bulkops import result_files, services, stored_files, uploaded_files
 from bulkops.models import Job, Outcome
+from tests.clusters import wait_for
+from tests.elsewhere import elsewhere
 from tests.web.conftest import logged_in
 from tests.web.test_submitting import hidden
 
@@ -67,6 +71,46 @@ def test_files_can_be_changed_after_the_preview(as_owner: Client) -> None:
     assert Job.objects.get().total == 2
     assert len(stored()) == 2
     assert not any("a.txt" in name for name in stored())
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_that_are_replaced_while_they_are_started_are_never_those_of_a_job(owner: Any) -> None:
+    client, at_once = logged_in(owner), logged_in(owner)
+    form = hidden(client.post(COPY, {"files": some("a.txt"), "action": "preview"}))
+    answers = []
+
+    def start() -> None:
+        answers.append(client.post(COPY, form | {"action": "start"}))
+        connection.close()
+
+    with elsewhere() as cursor:
+        cursor.execute("SELECT 1 FROM auth_user WHERE id = %s FOR UPDATE", [owner.pk])
+        starting = threading.Thread(target=start)
+        starting.start()
+        wait_for(waits_for_a_lock, 5, "the start to wait for its user's row")
+        at_once.post(COPY, form | {"files": some("b.txt"), "action": "preview"})
+    starting.join()
+    assert not Job.objects.exists()
+    assert "The files are no longer there; choose them again." in answers[0].content.decode()
+    assert len(stored()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_that_a_job_took_stay_its_own_though_a_crash_left_them_to_be_replaced(as_owner: Client) -> None:
+    form = hidden(as_owner.post(COPY, {"files": some("a.txt"), "action": "preview"}))
+    (batch,) = default_storage.listdir(uploaded_files.WAITING)[1]
+    note = default_storage.open(f"{uploaded_files.WAITING}/{batch}").read()
+    as_owner.post(COPY, form | {"action": "start"})
+    (file,) = stored()
+    stored_files.replace(f"{uploaded_files.WAITING}/{batch}", note)
+    as_owner.post(COPY, form | {"files": some("b.txt"), "action": "preview"})
+    assert file in stored()
 
 
 def test_files_can_be_left_out_again(as_owner: Client) -> None:

@@ -17,7 +17,7 @@ from bulkops.outbound.places import place_of
 
 if TYPE_CHECKING:
     from bulkops.contrib.http_calls.redaction import Redactor
-    from bulkops.outbound import Answer
+    from bulkops.outbound.asking import Answer
 
 NOTHING, STATUS, POINTER, BEGINNING = "nothing", "status", "pointer", "beginning"
 KEPT_CHARS = 2_000
@@ -30,6 +30,7 @@ _RANGE = re.compile(r"([1-5][0-9][0-9])(?:\s*-\s*([1-5][0-9][0-9]))?")
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 _NOT_NOW = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_UNREAD = object()
 
 
 class Unexpected(BulkopsError):
@@ -123,25 +124,27 @@ def _text(answer: Answer, redactor: Redactor, most: int) -> str:
 
 
 def _first_words(answer: Answer, redactor: Redactor) -> str:
-    said = _json(answer)
+    said = _json(answer, otherwise=None)
     for name in ("detail", "message", "error_description", "error", "title"):
         if isinstance(said, dict) and isinstance(said.get(name), str) and said[name].strip():
             return " ".join(redactor.text(said[name], most=FIRST_WORDS).split())
     return " ".join(_text(answer, redactor, FIRST_WORDS).split())
 
 
-def _json(answer: Answer) -> Any:
+def _json(answer: Answer, otherwise: Any) -> Any:
     if not answer.whole:
-        return None
+        return otherwise
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):
-        return None
+        return otherwise
 
 
 def _pointed_at(answer: Answer, pointer: str, redactor: Redactor) -> dict[str, Any]:
     """What the JSON pointer (RFC 6901) finds. The service did what it was asked, also where that is nothing."""
-    value = _json(answer)
+    value = _json(answer, otherwise=_UNREAD)
+    if value is _UNREAD:
+        return {"kept": None, "note": "The answer is no JSON, or too long or too deeply nested to be read."}
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and name in value:
@@ -150,4 +153,7 @@ def _pointed_at(answer: Answer, pointer: str, redactor: Redactor) -> dict[str, A
             value = value[int(name)]
         else:
             return {"kept": None, "note": f"The answer holds nothing at {pointer}."}
-    return {"kept": redactor.json(value)}
+    try:
+        return {"kept": redactor.json(value)}
+    except RecursionError:
+        return {"kept": None, "note": "The value is nested too deeply to be kept."}

@@ -18,7 +18,8 @@ from bulkops.contrib.http_calls.templates import (
     parse,
     secrets_of,
 )
-from bulkops.outbound import NotSendable, check_headers
+from bulkops.outbound import NotSendable
+from bulkops.outbound.asking import check_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

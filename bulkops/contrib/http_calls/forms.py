@@ -12,7 +12,7 @@ from bulkops.conf import conf
 from bulkops.contrib.http_calls import answers, calls
 from bulkops.contrib.http_calls.templates import AddressTemplate, BodyTemplate
 from bulkops.exceptions import BulkopsError
-from bulkops.outbound import METHODS, check_address
+from bulkops.outbound.asking import METHODS, check_address
 from bulkops.outbound.places import LONGEST_ADDRESS
 
 LONGEST_TEMPLATE = 32_768

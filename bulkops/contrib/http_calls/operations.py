@@ -12,6 +12,7 @@ from bulkops.contrib.http_calls.calls import Call
 from bulkops.contrib.http_calls.forms import CallForm
 from bulkops.exceptions import InDoubt, InvalidItems
 from bulkops.operation import Context, Operation
+from bulkops.outbound.asking import ask
 from bulkops.registry import register
 
 
@@ -59,7 +60,7 @@ class CallHttpApi(Operation):
         call: Call = params["call"]
         request, redactor = call.prepare(item, context.key)
         try:
-            answer = outbound.ask(
+            answer = ask(
                 request.method,
                 request.address,
                 headers=request.headers,

@@ -61,6 +61,24 @@ def test_what_is_kept_is_what_was_asked_for(run, peers, allow, keep, result):
     assert (outcome.state, outcome.result) == ("succeeded", result)
 
 
+@pytest.mark.parametrize("deep", [60, 600, 100_000])
+def test_a_value_nested_without_end_is_no_failure_for_the_service_did_its_part(run, peers, allow, deep):
+    peer = peers(lambda asked: Reply(200, b"[" * deep + b"]" * deep))
+    allow(peer.url)
+    (outcome,) = run([{"a": "b"}], peer.url, keep="pointer", pointer="/0")
+    assert outcome.state == "succeeded", outcome.message
+    assert "nested" in str(outcome.result)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'"' + b"x" * 2**20 + b'"'])
+def test_an_answer_that_is_no_readable_json_is_no_failure_and_says_so(run, peers, allow, body):
+    peer = peers(lambda asked: Reply(200, body))
+    allow(peer.url)
+    (outcome,) = run([{"a": "b"}], peer.url, keep="pointer")
+    assert (outcome.state, outcome.result["kept"]) == ("succeeded", None)
+    assert "no JSON" in outcome.result["note"]
+
+
 @pytest.mark.parametrize("pointer", ["/nothing", "/id/deeper", "/list/7", "/list/01", "/list/-1"])
 def test_an_answer_without_the_value_is_no_failure_and_says_so(run, peers, allow, pointer):
     peer = peers(lambda asked: Reply(200, b'{"id": 7, "list": [1]}'))

@@ -110,8 +110,8 @@ def _posted(
     except InvalidItems as bad:
         attempt.complain(bad)
         return attempt.again(status=413 if bad.code == "too-large" else 422)
-    except NotPermitted as refusal:
-        raise PermissionDenied(refusal.message) from None
+    except NotPermitted as refusal:  # by what was typed, as `authorize` judges it: nothing of it is to be lost
+        return attempt.again(problem=refusal.message, status=403)
     except BulkopsError as refusal:
         return attempt.again(problem=refusal.message)
     finally:

@@ -130,6 +130,22 @@ def test_a_button_of_an_ended_job_makes_a_job_that_zips_its_files(processed, own
     assert "All together" not in page
 
 
+@pytest.mark.parametrize(("headers", "status"), [({}, 403), ({"HX-Request": "true"}, 422)])
+def test_a_job_that_somebody_may_not_see_is_refused_on_the_form_which_keeps_what_was_typed(
+    processed, person, headers, status
+):
+    job = processed()
+    client = logged_in(person("stranger"))
+    where = reverse("bulkops:operation", args=["zip-results"])
+    response = client.post(where, {"job": str(job.pk), "name": "Mine", "action": "start"}, headers=headers)
+    page = response.content.decode()
+    assert response.status_code == status
+    assert "There is no such job among those that you may see." in page
+    assert f'value="{job.pk}"' in page
+    assert 'value="Mine"' in page
+    assert not Job.objects.filter(operation="zip-results").exists()
+
+
 def test_files_of_one_name_get_names_of_their_own(processed, owner, worker):
     job = processed([("a.pdf", pictures.pdf(pages=n)) for n in (1, 2)] + [("A.pdf", pictures.pdf(pages=3))])
     zipping = worker.finish(services.submit(user=owner, operation="zip-results", params={"job": str(job.pk)}))

@@ -78,7 +78,9 @@ class InvalidParams(InvalidSubmission):
     """The parameters are not valid."""
 
     def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
-        super().__init__("; ".join(f"{name}: {' '.join(texts)}" for name, texts in errors.items()))
+        # What is wrong with several of them together has Django's own name, which says nothing to people.
+        said = (("" if name == "__all__" else f"{name}: ", " ".join(texts)) for name, texts in errors.items())
+        super().__init__("; ".join(begun + text for begun, text in said))
         self.errors = {name: list(texts) for name, texts in errors.items()}
 
 

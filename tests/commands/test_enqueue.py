@@ -240,6 +240,13 @@ def test_a_dry_run_ends_with_0_also_where_items_fail_since_the_job_would_be_acce
     assert (answer["not_run"], answer["problem"]) == (None, None)
 
 
+def test_a_long_item_of_a_dry_run_ends_with_a_sign_that_there_is_more(run, owner, tmp_path):
+    (tmp_path / "long.txt").write_text(f"{'x' * 38}\n{'y' * 39}\n")
+    ran = run("enqueue", "note", "--user", "owner", "--items", tmp_path / "long.txt", "--dry-run")
+    assert f'"{"x" * 38}"  succeeded' in ran.out
+    assert f'"{"y" * 38}…  succeeded' in ran.out
+
+
 def test_a_dry_run_honours_the_limit(run, owner, lines):
     ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--limit", 2, "--dry-run", "--json")
     assert [one["item"] for one in json.loads(ran.out)["outcomes"]] == ["a", "b"]

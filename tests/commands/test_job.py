@@ -37,6 +37,15 @@ def test_shows_the_first_failed_items(run, owner, worker):
     assert "this item is bad" in ran.out
     assert "completed with errors" in ran.out
     assert "\x00" not in ran.out
+    assert "and more" not in ran.out
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_more_failed_items_than_are_shown_says_where_they_are(run, owner, worker):
+    job = worker.finish(services.submit(user=owner, operation="habits", items=["raise"] * 6))
+    shown = run("job", job.pk).out
+    assert shown.count("this item is bad") == 5
+    assert f"… and more: manage.py job {job.pk} report --state failed" in shown
 
 
 def test_never_shows_a_secret(run, person):

@@ -79,6 +79,11 @@ def test_words_say_what_is_needed(run, many_fields):
     assert "collects its own items, or takes given ones" in said
 
 
+def test_an_operation_that_takes_files_says_so(run):
+    assert "process-files" in {one["name"] for one in json.loads(run("operations", "--json").out) if one["takes_files"]}
+    assert "  needs files as its items: --files" in run("operations").out
+
+
 def test_a_secrets_default_is_not_shown(run, many_fields):
     assert "hush" not in run("operations").out
     assert "hush" not in run("operations", "--json").out

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 HOSTILE = {
     "another dimension": ([1.0, 2.0, 3.0], "has 3 numbers, but the collection's have 2"),
-    "one number only": ([1.0], "has 1 numbers"),
+    "one number only": ([1.0], "has 1 number, but"),
     "empty": ([], "is empty"),
     "empty text in brackets": ("[]", "is empty"),
     "zero": ([0.0, 0.0], "no direction"),

@@ -414,6 +414,7 @@ def test_the_shell_makes_the_extension_and_an_index(index):
     assert not pgvector.is_available()
     try:
         assert shell("vector_index", "c", "--create-extension") == (0, "c: indexed, 3 dimensions, cosine\n", "")
+        assert shell("vector_index", "--create-extension") == (0, "the extension “vector” is there\n", "")
         assert ids(vectors.nearest("c", [1, 0.5, 0.1])) == ["r", "g", "b"]
         assert shell("vector_index", "c", "--drop") == (0, "c: no index\n", "")
     finally:

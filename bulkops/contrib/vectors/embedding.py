@@ -82,7 +82,8 @@ def storable(vector: np.ndarray, metric: str, dimension: int) -> np.ndarray:
     import numpy as np
 
     if len(vector) != dimension:
-        raise BadVector(f"The vector has {len(vector):,} numbers, but the collection's have {dimension:,}.")
+        has = "1 number" if len(vector) == 1 else f"{len(vector):,} numbers"
+        raise BadVector(f"The vector has {has}, but the collection's have {dimension:,}.")
     largest = float(np.abs(vector).max())
     if metric == Metric.COSINE:
         if not largest:

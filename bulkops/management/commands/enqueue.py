@@ -214,7 +214,12 @@ class Command(TerminalCommand):
 
 def _row(one: dry_run.Tried) -> tuple[str, ...]:
     says = one.message or ("" if one.result is None else _json(one.result)) or one.said
-    return str(one.position), fit(_item(one.item), ITEM_CHARS), one.label, fit(printable(says), WORDS_CHARS)
+    return str(one.position), _cut(_item(one.item), ITEM_CHARS), one.label, _cut(printable(says), WORDS_CHARS)
+
+
+def _cut(text: str, width: int) -> str:
+    """So much of it, and a sign that there is more."""
+    return text if fit(text, width) == text else f"{fit(text, width - 1)}…"
 
 
 def _item(item: Any) -> str:

@@ -156,10 +156,12 @@ def described(job: Job, *, plain: bool) -> str:
     ]
     parts = ["\n".join(f"{name + ':':15} {printable(value)}" for name, value in facts if value not in {"", None})]
     for state, heading in ((OutcomeState.FAILED, "FAILED ITEM"), (OutcomeState.IN_DOUBT, "ITEM IN DOUBT")):
-        found = Outcome.objects.filter(job=job, state=state).order_by("position")[:FAILURES_SHOWN]
+        found = Outcome.objects.filter(job=job, state=state).order_by("position")[: FAILURES_SHOWN + 1]
         doubtful = state == OutcomeState.IN_DOUBT
         if rows := [_item_row(job, one, keyed=doubtful) for one in found]:
-            parts.append(table((heading, *(["KEY"] if doubtful else []), "ERROR", "MESSAGE"), rows))
+            headings = (heading, *(["KEY"] if doubtful else []), "ERROR", "MESSAGE")
+            more = f"\n… and more: manage.py job {job.pk} report --state {state}" if rows[FAILURES_SHOWN:] else ""
+            parts.append(table(headings, rows[:FAILURES_SHOWN]) + more)
     events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
     if trail := [event_row(event) for event in reversed(events)]:
         parts.append(table(("EVENT", "WHAT", "WHO", "DETAIL"), trail))

@@ -42,6 +42,7 @@ def described(operation: Operation) -> dict[str, Any]:
         "description": operation.description,
         "permission": operation.permission,
         "collects": operation.collects,
+        "takes_files": operation.takes_files,
         "transactional": operation.transactional,
         "parallelism": operation.parallelism,
         "queue": operation.queue,
@@ -52,7 +53,8 @@ def described(operation: Operation) -> dict[str, Any]:
 
 def in_words(one: dict[str, Any]) -> str:
     """An operation on a few lines."""
-    items = "collects its own items, or takes given ones" if one["collects"] else "needs items"
+    given = "files as its items: --files" if one["takes_files"] else "items"
+    items = "collects its own items, or takes given ones" if one["collects"] else f"needs {given}"
     lines = [one["name"], f"  {printable(one['description'] or one['title'])}", f"  {items}"]
     lines.append(f"  permission: {one['permission'] or 'none, everyone who is logged in'}")
     for heading, key in (("parameter", "params"), ("item field", "item_fields")):

@@ -269,6 +269,7 @@ def test_what_no_row_could_make_right_is_refused_when_it_is_submitted(check, all
     with pytest.raises(bulkops.InvalidParams) as caught:
         check(**{"url": "https://a.example/"} | params)
     assert set(caught.value.errors) == {field}
+    assert "__all__" not in str(caught.value)
 
 
 def test_headers_and_body_may_be_given_as_json_values(caller, worker, peers, allow):

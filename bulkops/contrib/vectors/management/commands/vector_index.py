@@ -34,6 +34,7 @@ class Command(TerminalCommand):
         if options["create_extension"]:
             self.create_extension()
         if collection is None:
+            self.stdout.write("the extension “vector” is there")
             return
         if options["drop"]:
             pgvector.drop_index(collection)

@@ -224,8 +224,10 @@ class Operation:
         return [name for name, field in self.Item().fields.items() if field.required]
 
     def shown_params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as anybody may see them."""
-        return {name: "•••" if name in self.secret else value for name, value in params.items()}
+        """The parameters as anybody may see them, in the form's order, which a jsonb column does not keep."""
+        order = [name for name in self.Params.base_fields if name in params] if self.Params is not None else []
+        names = dict.fromkeys([*order, *params])
+        return {name: "•••" if name in self.secret else params[name] for name in names}
 
 
 def is_rate(value: Any) -> bool:

@@ -167,6 +167,17 @@ def test_secret_parameters_are_shown_to_nobody() -> None:
     assert Keeping().shown_params({"cents": 5}) == {"cents": 5}
 
 
+def test_parameters_are_shown_in_the_forms_order_and_what_it_lacks_last() -> None:
+    class Ordered(Fine):
+        class Params(forms.Form):
+            second = forms.IntegerField()
+            first = forms.IntegerField()
+
+    shown = Ordered().shown_params({"gone": 0, "first": 1, "second": 2})
+    assert list(shown) == ["second", "first", "gone"]
+    assert list(Fine().shown_params({"b": 1, "a": 2})) == ["b", "a"]
+
+
 # -- items
 
 

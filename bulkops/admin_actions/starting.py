@@ -52,7 +52,7 @@ class JobForm(forms.Form):
         min_value=1,
         max_value=2**31 - 1,
         label="Only the first",
-        help_text="Try it on a few, in the order of their ids; empty takes all of them.",
+        help_text="Begin with a few, in the order of their ids; empty takes all of them.",
     )
 
 

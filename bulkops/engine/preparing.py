@@ -177,7 +177,7 @@ class _Preparation:
         with transaction.atomic():
             job = self._locked_in_this_epoch()
             transitions.move(job, JobState.QUEUED, total=total, prepared=total)
-            events.record(job, EventKind.ITEMS_COLLECTED, detail=f"{total} items")
+            events.record(job, EventKind.ITEMS_COLLECTED, detail=f"{total:,} {'item' if total == 1 else 'items'}")
             holds.send_turns(job, first=True)
 
     def _watched(self, items: Iterable[Any], already: int = 0) -> Iterator[Any]:

@@ -75,7 +75,7 @@ class JobForm(forms.Form):
         min_value=1,
         max_value=LARGEST_LIMIT,
         label="Only the first",
-        help_text="Try it on a few items; empty takes all of them.",
+        help_text="Begin with a few items; empty takes all of them.",
     )
     name = forms.CharField(required=False, max_length=200, label="Name", help_text="To find the job again; optional.")
     parallelism = forms.IntegerField(required=False, min_value=1, label="Workers at once")

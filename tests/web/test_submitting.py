@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
@@ -487,3 +488,30 @@ def test_an_upload_is_read_to_its_end_so_that_the_answer_arrives() -> None:
             handler.receive_data_chunk(b"d", 3)
     assert handler.dropped == "big.csv"
     assert io.BytesIO().read() == b""
+
+
+# -- in another project
+
+
+def test_the_pages_exchange_only_what_they_bring_themselves(as_owner: Client) -> None:
+    """A host's base.html has the blocks, and no element of a name that bulkops could know."""
+    (ours,) = settings.TEMPLATES
+    bare = {"base.html": "{% block content %}{% endblock %}"}
+    loaders = [
+        ("django.template.loaders.locmem.Loader", bare),
+        ("django.template.loaders.filesystem.Loader", ours["DIRS"]),
+        "django.template.loaders.app_directories.Loader",
+    ]
+    hosts = {key: value for key, value in ours.items() if key not in {"DIRS", "APP_DIRS"}}
+    hosts["OPTIONS"] = {**ours["OPTIONS"], "loaders": loaders}
+    with override_settings(TEMPLATES=[hosts]):
+        pages = [
+            as_owner.get(NOTE),
+            as_owner.post(NOTE, {"items": "a", "action": "preview"}),
+            as_owner.post(ROWS, {"items": "no header", "action": "start"}, headers=HTMX),
+        ]
+    for page in pages:
+        text = page.content.decode()
+        assert "<html" not in text
+        (target,) = set(re.findall(r'hx-(?:target|select)="#([^"]+)"', text))
+        assert f'<div id="{target}">' in text

@@ -76,6 +76,18 @@ def test_files_can_be_left_out_again(as_owner: Client) -> None:
     assert stored() == []
 
 
+@pytest.mark.parametrize("sent", ["a list", "a large list", "a list that was kept"])
+def test_what_the_form_does_not_ask_for_is_not_looked_at(as_owner: Client, settings: Any, sent: str) -> None:
+    settings.BULKOPS = {"file_bytes": 100, "files_folders": ()}
+    assert 'name="file"' not in as_owner.get(COPY).content.decode()
+    data: dict[str, Any] = {"upload": "made-up"}
+    if sent != "a list that was kept":
+        data = {"file": SimpleUploadedFile("names.csv", b"name\n" * (1 if sent == "a list" else 50))}
+    response = as_owner.post(COPY, data | {"action": "start"})
+    assert response.status_code == 422
+    assert "choose the files" in response.content.decode()
+
+
 def test_files_are_their_users_alone(as_owner: Client, as_stranger: Client) -> None:
     preview = as_owner.post(COPY, {"files": some("a.txt"), "action": "preview"})
     response = as_stranger.post(COPY, hidden(preview) | {"action": "start"})

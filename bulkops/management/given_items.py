@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from bulkops import inputs, uploaded_files
+from bulkops import batches, inputs, uploaded_files
 from bulkops.exceptions import ColumnsMissing
 from bulkops.management.terminal import WrongUse
-from bulkops.models import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,8 +38,7 @@ def input_of(options: Mapping[str, Any], operation: Operation) -> Iterator[tuple
         yield batch.items, batch.items[0]["name"] if len(batch.items) == 1 else f"{len(batch.items):,} files", batch.id
     finally:
         # A job that was recorded took the batch; a dry run, or a refusal, leaves it.
-        if not Job.objects.filter(upload=batch.id).exists():
-            uploaded_files.drop(batch.id)
+        batches.give_up(batch.id)
 
 
 def choice_of(options: Mapping[str, Any]) -> inputs.Choice:

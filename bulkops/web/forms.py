@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django import forms
 
-from bulkops import inputs, uploaded_files
+from bulkops import batches, inputs
 from bulkops.conf import conf
 from bulkops.exceptions import InputTooLarge, InvalidItems
 from bulkops.operation import FASTEST, SLOWEST
@@ -238,7 +238,7 @@ class SubmitForms:
                 return False
             return True
         if before is not None:
-            uploaded_files.drop(before.batch)
+            batches.give_up(before.batch)
         return True
 
     @property

@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from bulkops import inputs, liveness, permissions, registry, services, uploaded_files
+from bulkops import batches, inputs, liveness, permissions, registry, services, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -198,7 +198,7 @@ class Attempt:
         if job.replayed:
             self._say_replayed()
             if self.forms.batch is not None and self.forms.batch.batch != job.upload:
-                uploaded_files.drop(self.forms.batch.batch)
+                batches.give_up(self.forms.batch.batch)
         return responses.to_job(job, self.request)
 
     def preview(self, *, trying: bool = False) -> HttpResponse:

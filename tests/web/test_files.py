@@ -12,7 +12,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from bulkops import result_files, services, stored_files
+from bulkops import result_files, services, stored_files, uploaded_files
 from bulkops.models import Job, Outcome
 from tests.web.conftest import logged_in
 from tests.web.test_submitting import hidden
@@ -86,6 +86,20 @@ def test_what_the_form_does_not_ask_for_is_not_looked_at(as_owner: Client, setti
     response = as_owner.post(COPY, data | {"action": "start"})
     assert response.status_code == 422
     assert "choose the files" in response.content.decode()
+
+
+def test_files_that_a_job_has_taken_stay_though_their_note_says_that_they_wait(as_owner: Client) -> None:
+    """As when deleting the note failed after the job was committed, and its old page is sent with other files."""
+    preview = as_owner.post(COPY, {"files": some("a.txt"), "action": "preview"})
+    (note,) = stored_files.names_below(uploaded_files.WAITING)
+    with default_storage.open(note) as file:
+        content = file.read()
+    as_owner.post(COPY, hidden(preview) | {"action": "start"})
+    taken = stored()
+    assert Job.objects.get().upload in taken[0]
+    stored_files.replace(note, content)
+    as_owner.post(COPY, hidden(preview) | {"files": some("b.txt"), "action": "preview"})
+    assert set(taken) < set(stored())
 
 
 def test_files_are_their_users_alone(as_owner: Client, as_stranger: Client) -> None:

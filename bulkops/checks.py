@@ -23,7 +23,6 @@ from django.utils.version import get_version_tuple
 
 from bulkops import declaration, holds, registry
 from bulkops.conf import Conf, conf
-from bulkops.outbound import addresses, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -252,8 +251,7 @@ def check_project(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 )
             )
     try:
-        addresses.networks(conf().http_private_networks)
-        places.entries(conf().http_hosts)
+        conf()
     except (ImproperlyConfigured, TypeError) as error:
         found.append(Error(str(error), hint="See bulkops/conf.py for what there is.", id="bulkops.E009"))
     return found

@@ -164,6 +164,18 @@ def test_authorize_is_asked_at_every_slice_and_a_refusal_pauses_the_job_with_its
     assert worker.finish(job).state == JobState.COMPLETED
 
 
+def test_authorize_is_asked_before_a_retry_which_then_takes_no_items(transfer, payer, worker):
+    job = submit_transfer(payer, 100)
+    services.cancel(job=job, actor=payer)
+    worker.finish(job)
+    payer.first_name = "50"
+    payer.save()
+    job = Job.objects.get(pk=job.pk)  # with its owner as they are now
+    with pytest.raises(NotPermitted, match=r"^The owner may no longer run .* You may transfer 50"):
+        services.retry(job=job, actor=payer)
+    assert not job.children.exists()
+
+
 def test_an_authorize_that_raises_something_else_fails_the_job_in_words(transfer, payer, worker, monkeypatch):
     job = submit_transfer(payer, 100)
     monkeypatch.setattr(Transfer, "trouble", LookupError("no such rule"))

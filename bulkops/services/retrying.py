@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bulkops import events, holds, lineage, permissions, progress, registry, storable, transitions
 from bulkops.conf import conf
-from bulkops.exceptions import ActiveJobExists, InvalidSubmission, NotAllowedNow, NotPermitted
+from bulkops.exceptions import ActiveJobExists, InvalidParams, InvalidSubmission, NotAllowedNow, NotPermitted
 from bulkops.models import Job, Turn
 from bulkops.services.locking import controlled, lock_user
 from bulkops.services.submitting import decided_by_the_database
 from bulkops.states import ENDED, EventKind, JobState
+
+if TYPE_CHECKING:
+    from bulkops.operation import Operation
 
 
 def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
@@ -21,8 +24,8 @@ def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
     A worker collects them. One transaction, which locks the owner and then the job.
 
     Raises InvalidSubmission for another word, NotPermitted, UnknownOperation, ActiveJobExists, SubmissionBusy, and
-    NotAllowedNow for a job that has not ended, of which a worker still has an item in hand, or of which nothing is
-    left, naming the child that has taken it.
+    NotAllowedNow for a job that has not ended, of which a worker still has an item in hand, whose parameters the
+    operation no longer takes, or of which nothing is left, naming the child that has taken it.
     """
     if items and items not in lineage.KINDS:
         raise InvalidSubmission(f"Only {', '.join(lineage.KINDS[:-1])} or {lineage.KINDS[-1]} items can be retried.")
@@ -30,9 +33,17 @@ def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
     owner = job.owner
     if actor is not None and not permissions.may_control(actor, job):
         raise NotPermitted("You may not control this job.")
-    if not permissions.may_submit(owner, operation):
-        raise NotPermitted("The owner may no longer run this operation.")
+    refused = permissions.refusal(owner, operation, _params(job, operation))
+    if refused is not None:
+        raise NotPermitted(f"The owner may no longer run this operation. {refused}".strip())
     return decided_by_the_database(transitions.user_slot(owner), lambda: _retry(job, owner, actor, items, reason))
+
+
+def _params(job: Job, operation: Operation) -> dict[str, Any]:
+    try:
+        return operation.clean_params(job.params)
+    except InvalidParams as error:
+        raise NotAllowedNow(f"The parameters are no longer valid: {error.message}", job) from None
 
 
 def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:

@@ -201,13 +201,13 @@ class SubmitForms:
         valid = [self.job.is_valid(), self.params is None or self.params.is_valid()]
         if self.operation.takes_files and not self._note_batch():
             return False
-        token = self.job.cleaned_data.get("upload")
-        if token and not self.job.cleaned_data.get("forget_upload") and "file" not in self.request.FILES:
+        token = self.job.cleaned_data.get("upload") if "file" in self.job.fields else ""
+        if token and not self.job.cleaned_data.get("forget_upload") and self.file is None:
             self.kept = uploads.kept(token, self.request.user)
             if self.kept is None:
                 self.job.add_error("file", "The uploaded file is no longer there; choose it again.")
                 return False
-        listed = self.kept or self.request.FILES.get("file")
+        listed = self.kept or self.file
         if self.job.cleaned_data.get("items", "").strip() and (listed or self.batch):
             self.job.add_error("items", "There is a file too. Give the items here or in a file, not both.")
             return False
@@ -240,6 +240,11 @@ class SubmitForms:
         if before is not None:
             batches.give_up(before.batch)
         return True
+
+    @property
+    def file(self) -> UploadedFile | None:
+        """The uploaded list of items; none where the form does not ask for one, whatever was sent."""
+        return self.request.FILES.get("file") if "file" in self.job.fields else None
 
     @property
     def errors(self) -> bool:
@@ -287,7 +292,7 @@ class SubmitForms:
             columns={column: name for name, column in self.answers.items()},
             lenient=True,
         )
-        file = self.request.FILES.get("file")
+        file = self.file
         if file is not None:
             file.seek(0)
             stream: IO[bytes] = file

@@ -91,7 +91,7 @@ def _posted(
 ) -> HttpResponse:
     attempt = Attempt(request, found, SubmitForms(found, request, arrived=arrived))
     try:
-        if _dropped(request, bounded):
+        if _dropped(request, bounded) and "file" in attempt.forms.job.fields:
             attempt.field = "file"
             attempt.forms.refuse_large_file()
         return attempt.answer()
@@ -159,7 +159,7 @@ class Attempt:
     def __post_init__(self) -> None:
         if self.operation.takes_files:
             self.field = file_batches.FIELD
-        if "file" in self.request.FILES:
+        if self.forms.file is not None:
             self.field = "file"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from bulkops import checks
+from bulkops.contrib.http_calls import checks
 from bulkops.outbound import HostNotAllowed, NotSendable, places
 
 
@@ -124,4 +124,4 @@ def test_a_list_that_cannot_be_read_is_told_in_words(given):
 @pytest.mark.parametrize("given", [{"http_hosts": ("*",)}, {"http_private_networks": ("10.0.0.1/8",)}])
 def test_check_tells_of_settings_that_cannot_be_read(settings, given):
     settings.BULKOPS = given
-    assert [message.id for message in checks.check_project(None)] == ["bulkops.E009"]
+    assert [message.id for message in checks.check_hosts(None)] == ["bulkops_http.E002"]

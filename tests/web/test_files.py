@@ -121,6 +121,32 @@ def test_files_can_be_left_out_again(as_owner: Client) -> None:
     assert stored() == []
 
 
+@pytest.mark.parametrize("sent", ["a list", "a large list", "a list that was kept"])
+def test_what_the_form_does_not_ask_for_is_not_looked_at(as_owner: Client, settings: Any, sent: str) -> None:
+    settings.BULKOPS = {"file_bytes": 100, "files_folders": ()}
+    assert 'name="file"' not in as_owner.get(COPY).content.decode()
+    data: dict[str, Any] = {"upload": "made-up"}
+    if sent != "a list that was kept":
+        data = {"file": SimpleUploadedFile("names.csv", b"name\n" * (1 if sent == "a list" else 50))}
+    response = as_owner.post(COPY, data | {"action": "start"})
+    assert response.status_code == 422
+    assert "choose the files" in response.content.decode()
+
+
+def test_files_that_a_job_has_taken_stay_though_their_note_says_that_they_wait(as_owner: Client) -> None:
+    """As when deleting the note failed after the job was committed, and its old page is sent with other files."""
+    preview = as_owner.post(COPY, {"files": some("a.txt"), "action": "preview"})
+    (note,) = stored_files.names_below(uploaded_files.WAITING)
+    with default_storage.open(note) as file:
+        content = file.read()
+    as_owner.post(COPY, hidden(preview) | {"action": "start"})
+    taken = stored()
+    assert Job.objects.get().upload in taken[0]
+    stored_files.replace(note, content)
+    as_owner.post(COPY, hidden(preview) | {"files": some("b.txt"), "action": "preview"})
+    assert set(taken) < set(stored())
+
+
 def test_files_are_their_users_alone(as_owner: Client, as_stranger: Client) -> None:
     preview = as_owner.post(COPY, {"files": some("a.txt"), "action": "preview"})
     response = as_stranger.post(COPY, hidden(preview) | {"action": "start"})

@@ -1,4 +1,4 @@
-"""System check: the setting `http_secrets` can be understood."""
+"""System checks: the settings of this app can be understood."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
+from bulkops.conf import conf
 from bulkops.contrib.http_calls import vault
+from bulkops.outbound import addresses, places
 
 
 @register("bulkops")
@@ -17,4 +19,15 @@ def check_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noq
         vault.known()
     except ImproperlyConfigured as error:
         return [Error(str(error), hint="See bulkops/docs/http-calls.md.", id="bulkops_http.E001")]
+    return []
+
+
+@register("bulkops")
+def check_hosts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001 - Django's own signature
+    """The hosts that may be called, and the networks they may be in, can be read."""
+    try:
+        addresses.networks(conf().http_private_networks)
+        places.entries(conf().http_hosts)
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="See bulkops/docs/http-calls.md.", id="bulkops_http.E002")]
     return []

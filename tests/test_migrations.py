@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, OperationalError, connection, migrations, models, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, migrations, models, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
@@ -129,6 +130,20 @@ def test_a_migration_gives_up_where_somebody_keeps_a_table(scratch: Scratch, bef
             scratch.migrate(after)
         assert (scratch.columns() == columns) or not adds
     scratch.migrate(after)
+
+
+def test_switching_vectors_on_gives_up_where_somebody_keeps_the_users(scratch: Scratch):
+    """Who writes a user's row, as each submission locks one, would wait behind the migration."""
+    scratch.migrate(LATER[-1])
+    (vectors,) = ((app, name) for app, name in MigrationLoader(None).disk_migrations if app == "bulkops_vectors")
+    with elsewhere(scratch.connection) as other, scratch.connection.execute_wrapper(sooner):
+        other.execute("LOCK TABLE auth_user IN ROW EXCLUSIVE MODE")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            MigrationExecutor(scratch.connection).migrate([vectors])
+    # The key is made last, and when that fails, Django forgets to end the transaction.
+    scratch.connection.close()
+    del connections[ALIAS]
+    MigrationExecutor(scratch.connection).migrate([vectors])
 
 
 def sooner(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:

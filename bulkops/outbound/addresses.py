@@ -53,7 +53,18 @@ _NOT_PUBLIC_6 = tuple(
 )
 _METADATA = frozenset(
     ip_address(text)
-    for text in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")
+    for text in (
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+    )
 )
 """Where clouds hand out a machine's credentials; no setting opens these."""
 _EMBEDDING_IPV4 = IPv6Network("64:ff9b::/96")

@@ -120,7 +120,9 @@ def _where_to(location: str, redactor: Redactor) -> str:
 
 
 def _text(answer: Answer, redactor: Redactor, most: int) -> str:
-    return redactor.text(answer.body.decode(errors="replace"), most=most, whole=answer.whole)
+    # Of UTF-16, NULs stand between all letters, where no secret would be found.
+    words = answer.body.decode(errors="replace").replace("\x00", "")
+    return redactor.text(words, most=most, whole=answer.whole)
 
 
 def _first_words(answer: Answer, redactor: Redactor) -> str:

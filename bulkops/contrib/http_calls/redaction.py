@@ -21,6 +21,7 @@ WINDOW = 8
 STRUCK = "•••"
 # Length is kept, which `lower` does not do for every letter.
 _FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_FOR_PAGES, _QUOTING = ({ord(one): f"\\u{ord(one):04x}" for one in characters} for characters in ("<>&", "='"))
 
 
 class Redactor:
@@ -83,11 +84,18 @@ def _spellings(value: str) -> Iterator[str]:
     yield quote_plus(value)
     yield html.escape(value)
     yield html.escape(value, quote=False)
+    for apostrophe in ("&#39;", "&#039;"):
+        escaped = html.escape(value).replace("&#x27;", apostrophe)
+        yield escaped
+        yield escaped.replace("&quot;", "&#34;")
     yield encoded.hex()
     for escaped in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
         yield escaped
         yield escaped.replace("/", "\\/")
         yield json.dumps(escaped)[1:-1]
+        # As JSON that may stand in a page: what Go escapes by itself, and what Java's libraries do besides.
+        yield escaped.translate(_FOR_PAGES)
+        yield escaped.translate(_FOR_PAGES | _QUOTING)
     for skipped in range(3):
         # Wherever it stands in what was encoded: without the first characters, in which its neighbours have a part.
         for base64_text in (base64.b64encode(encoded[skipped:]), base64.urlsafe_b64encode(encoded[skipped:])):

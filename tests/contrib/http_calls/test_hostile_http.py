@@ -351,6 +351,15 @@ def test_an_echoed_secret_is_kept_nowhere(run, service, caplog, spelling, status
         assert not pieces(spelled) & pieces(text)
 
 
+@pytest.mark.parametrize(("status", "keep"), [(200, "beginning"), (400, "status")])
+def test_a_secret_echoed_in_utf_16_is_kept_nowhere(run, service, status, keep):
+    peer = service(lambda asked: Reply(status, f"invalid token {SECRET}".encode("utf-16")))
+    run([{"a": "1"}], peer.url, headers="Authorization: Bearer {secret:shop}", keep=keep)
+    letters = stored().replace("\N{REPLACEMENT CHARACTER}", "").replace("\\ufffd", "")
+    assert "invalid token" in letters
+    assert not pieces(SECRET) & pieces(letters)
+
+
 def test_a_secret_in_the_reason_the_location_or_the_protocol_is_kept_nowhere(run, peers, allow):
     def reason(connection):
         connection.sendall(b"HTTP/1.1 400 " + SECRET.encode() + b"\r\nContent-Length: 0\r\n\r\n")

@@ -23,6 +23,10 @@ SPELLINGS = {
     "html": html.escape,
     "json": lambda text: json.dumps(text)[1:-1],
     "json in json": lambda text: json.dumps(json.dumps(text))[3:-3],
+    "go's json": lambda text: _escaped(json.dumps(text, ensure_ascii=False)[1:-1], "<>&"),
+    "gson's json": lambda text: _escaped(json.dumps(text, ensure_ascii=False)[1:-1], "<>&='"),
+    "go's html": lambda text: html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    "php's html": lambda text: html.escape(text).replace("&#x27;", "&#039;"),
     "php's json": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     "hex": lambda text: text.encode().hex(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
@@ -33,12 +37,16 @@ SPELLINGS = {
 }
 
 
+def _escaped(text, characters):
+    return "".join(f"\\u{ord(one):04x}" if one in characters else one for one in text)
+
+
 def pieces(text, length=8):
     return {text[at : at + length] for at in range(len(text) - length + 1)}
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("secret", [SECRET, 'quo"te\\d & <söcret>'])
+@pytest.mark.parametrize("secret", [SECRET, 'quo"te\\d & <söcret>', "a<b>c&d=e'f\"g&h<i", "a'b'c'd'e'f"])
 def test_each_spelling_is_struck(spelling, secret):
     spelled = SPELLINGS[spelling](secret)
     kept = Redactor([secret]).text(f"before {spelled} after")

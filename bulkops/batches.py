@@ -86,15 +86,6 @@ def sweep() -> int:
     return swept
 
 
-def give_up(batch: str) -> None:
-    """Delete a batch that whoever sent it wants no longer, unless a job has taken it.
-
-    Asked of the jobs themselves: the note may still say that it waits, or a start may have come in between.
-    """
-    if not Job.with_pruned.filter(upload=batch).exists():
-        uploaded_files.drop(batch)
-
-
 @receiver(job_pruned)
 def delete_files(*, job_id: UUID, **_: Any) -> None:
     """Jobs are deleted the youngest first, so the first of a line takes the files with it."""

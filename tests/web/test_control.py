@@ -126,7 +126,7 @@ def test_the_page_offers_what_is_left_and_a_press_takes_it(as_owner: Client, end
     assert "Try 1 item in doubt again …<" in page
     assert "is done twice" in page
     assert f"Key <code>{ended.pk}:3</code>" in page
-    assert "It was not done" in page
+    assert 'aria-label="It was not done: item 4">It was not done<' in page
     response = press(as_owner, ended, "retry", items="failed")
     child = Job.objects.get(parent=ended)
     assert response["Location"] == child.get_absolute_url()

@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import json
 import time
-import uuid
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,7 +112,7 @@ class _Runner:
         self.operation = submission.operation
         self.params = submission.operation.clean_params(submission.params)
         self.count = count
-        self.job_id = uuid.uuid4()
+        self.job_id = result_files.id_of_a_dry_run()
         self.deadline = time.monotonic() + conf().dry_run_seconds
 
     def run(self) -> DryRun:

@@ -1,24 +1,31 @@
 """Results that are files: where an item's files are stored, how its result names them, and that they go with the job.
 
 They lie in Django's default storage in a folder of their item. So an item that is repeated after a crash replaces what
-it wrote before, and never another's. No address leads there but the one that asks who may see the job.
+it wrote before, and never another's. No address leads there but the one that asks who may see the job. What a dry run's
+items store has no job to go with; should its process be killed before it has deleted them, its id tells their age.
 """
 
 from __future__ import annotations
 
 import mimetypes
 import re
+import secrets
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID
 
+from django.core.files.storage import default_storage
 from django.dispatch import receiver
+from django.utils import timezone
 
 from bulkops import stored_files
+from bulkops.kept_uploads import KEPT_FOR
 from bulkops.signals import job_pruned
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from django.core.files.base import File
 
 FOLDER = "bulkops/results"
@@ -30,6 +37,10 @@ SHOWN_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """What a browser may show by itself: pictures that cannot hold a script."""
 UNKNOWN = "application/octet-stream"
 
+_DATED = 1
+"""The version of UUIDs that say when they were made; jobs have random ones."""
+_FIRST_DAY = datetime(1582, 10, 15, tzinfo=UTC)
+"""From which such a UUID counts, in tenths of a microsecond."""
 _TYPE = re.compile(r"[a-z0-9]+/[a-z0-9][a-z0-9.+-]{0,60}")
 
 
@@ -104,3 +115,29 @@ def _read(number: int, entry: Any) -> ResultFile | None:
 def delete_files(*, job_id: UUID, **_: Any) -> None:
     """The files go with their job, also those of items that a crash left without an outcome."""
     stored_files.delete_folder(f"{FOLDER}/{job_id}")
+
+
+def id_of_a_dry_run() -> UUID:
+    """In place of a job's; says when it was made, and nothing of the machine."""
+    return uuid.uuid1(node=secrets.randbits(48))
+
+
+def sweep() -> int:
+    """Delete what dry runs of more than a day ago have left, as one does that is killed; return how many had."""
+    try:
+        folders, _ = default_storage.listdir(FOLDER)
+    except (FileNotFoundError, NotImplementedError):
+        return 0
+    left = [name for name in folders if _is_left(name)]
+    for name in left:
+        stored_files.delete_folder(f"{FOLDER}/{name}")
+    return len(left)
+
+
+def _is_left(name: str) -> bool:
+    with suppress(ValueError):
+        made = UUID(name)
+        return (
+            made.version == _DATED and _FIRST_DAY + timedelta(microseconds=made.time // 10) < timezone.now() - KEPT_FOR
+        )
+    return False

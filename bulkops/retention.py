@@ -1,4 +1,4 @@
-"""Forgets what is old: ended jobs, expired one-time keys, rows of clusters long dead, uploads that nobody started.
+"""Forgets what is old: ended jobs, expired one-time keys, rows of clusters long dead, files that no job took or made.
 
 Jobs go by families: a first ancestor with all its retries, or none of them, since a retry finds what is left by looking
 at its siblings. One short transaction, under the jobs' locks, marks a family; from then on it exists for nobody. Then
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from bulkops import batches, dispatch, idempotency, kept_uploads, transitions
+from bulkops import batches, dispatch, idempotency, kept_uploads, result_files, transitions
 from bulkops.clock import ClockTimestamp, from_now
 from bulkops.conf import conf
 from bulkops.engine import rescue
@@ -110,6 +110,7 @@ def prune(older_than_days: float | None = None, *, ends_at: float = math.inf) ->
         done.keys += expired
     rescue.forget_long_dead()
     done.uploads = kept_uploads.sweep() + batches.sweep()
+    result_files.sweep()
     return done
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -293,15 +294,17 @@ def test_what_is_to_be_done_outside_transactions_is_not_run(owner):
 class Stamping(Trying):
     name = "stamping"
     takes_files = True
+    ran_as: Any = None
 
     def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
+        type(self).ran_as = context.job_id
         with context.open_file(item) as file:
             stored = context.save_file("stamped.txt", file.read() + b" stamped")
         with default_storage.open(stored["path"]) as file:
             return file.read().decode()
 
 
-def test_a_file_is_read_and_what_an_item_stores_is_deleted(owner):
+def test_a_file_is_read_and_what_an_item_stores_is_deleted(owner, monkeypatch):
     register(Stamping)
     try:
         batch = uploaded_files.Batch()
@@ -312,6 +315,10 @@ def test_a_file_is_read_and_what_an_item_stores_is_deleted(owner):
     assert [one.result for one in found.tried] == ["mine stamped"]
     assert default_storage.listdir(result_files.FOLDER)[0] == []
     assert default_storage.exists(batch.items[0]["file"])
+    # Had it been killed before that, its files would be known as a dry run's.
+    result_files.save(Stamping.ran_as, 0, "stamped.txt", b"mine stamped")
+    monkeypatch.setattr(result_files, "KEPT_FOR", timedelta(seconds=-1))
+    assert result_files.sweep() == 1
 
 
 # -- waiting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.core.files.storage import default_storage
@@ -104,3 +105,15 @@ def test_files_of_items_go_with_their_old_job_and_with_no_other(owner, worker):
     assert not default_storage.exists(f"bulkops/results/{old.pk}")
     (entry,) = Outcome.objects.get(job=young).result["files"]
     assert list(stored_files.names_below("bulkops/results")) == [entry["path"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_of_a_dry_run_that_was_killed_are_swept_a_day_later_and_no_jobs_are(monkeypatch):
+    job_id, killed = uuid.uuid4(), result_files.id_of_a_dry_run()
+    for one in (job_id, killed):
+        context(one).save_file("a.txt", b"a")
+    retention.prune()
+    assert set(default_storage.listdir(result_files.FOLDER)[0]) == {str(job_id), str(killed)}
+    monkeypatch.setattr(result_files, "KEPT_FOR", timedelta(seconds=-1))
+    retention.prune()
+    assert default_storage.listdir(result_files.FOLDER)[0] == [str(job_id)]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bulkops.contrib.files import processing
+from bulkops.contrib.files import images, processing
+from bulkops.contrib.files.problems import TooLarge
 from bulkops.contrib.files.processing import Processed, Wish, process
 from tests.sample import pictures
 
@@ -157,3 +158,12 @@ def test_a_file_is_what_it_holds_and_a_name_that_says_otherwise_is_told():
     assert done.figures["note"] == "it is a PDF, though its name says a JPEG image"
     assert "note" not in run(pictures.jpeg(), "photo.jpg").figures
     assert "note" not in run(pictures.video(form="matroska"), "film.webm").figures
+
+
+@pytest.mark.parametrize(("form", "most"), [("WEBP", "16,383"), ("JPEG", "65,500")])
+def test_an_image_too_long_for_its_new_format_is_told_so(form, most):
+    long = io.BytesIO()
+    Image.new("1", (66_000, 1)).save(long, "PNG")
+    long.seek(0)
+    with pytest.raises(TooLarge, match=f"66,000 pixels on a side; {form} takes at most {most}"):
+        images.encode(images.read(long).image, form, 85)

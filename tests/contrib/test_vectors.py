@@ -317,6 +317,16 @@ def test_a_server_without_the_extension_searches_by_numpy(index):
         pgvector.make_index(Collection.objects.get())
 
 
+def test_a_table_called_vector_is_not_taken_for_the_extension(index):
+    index([RED, GREEN, BLUE])
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE vector (n integer)")
+        try:
+            assert ids(vectors.nearest("c", [1, 0.5, 0.1])) == ["r", "g", "b"]
+        finally:
+            cursor.execute("DROP TABLE vector")
+
+
 def test_a_search_by_numpy_in_many_blocks_is_the_same(index, indexer, photographs, monkeypatch):
     collection = filled("cosine", indexer, photographs)
     whole = vectors.nearest(collection.name, photographs[3]["vector"], 30)

@@ -22,6 +22,8 @@ MAX_PIXELS = 64_000_000
 MAX_PROFILE_BYTES = 1_000_000
 """A larger colour profile is dropped, and the colours with it stay as they are."""
 
+MOST_ON_A_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels; what can be read can be longer."""
 EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _KEPT_AS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WEBP"}
 """In which format an image stays that is not to be converted; any other becomes PNG."""
@@ -77,7 +79,13 @@ def fitted(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def encode(image: Image.Image, form: str, quality: int) -> bytes:
-    """The image as a file of that format, without any metadata; JPEG, which knows no transparency, on white."""
+    """The image as a file of that format, without any metadata; JPEG, which knows no transparency, on white.
+
+    Raises TooLarge.
+    """
+    most = MOST_ON_A_SIDE.get(form)
+    if most is not None and max(image.size) > most:
+        raise TooLarge(f"The image has {max(image.size):,} pixels on a side; {form} takes at most {most:,}.")
     if form == "JPEG" and image.mode == "RGBA":
         on_white = Image.new("RGB", image.size, "white")
         on_white.paste(image, mask=image.getchannel("A"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 KEY_HEADER = "Idempotency-Key"
 MOST_HEADERS = 50
-CREDENTIALS = frozenset({"authorization", "cookie", "x-api-key", "api-key", "x-auth-token", "x-access-token"})
-"""Headers whose value is a secret in itself."""
+CREDENTIAL = re.compile(
+    r"(?:.*[-_])?(?:authorization|cookie|token|secret|password|(?:api|access|auth|subscription)[-_]?key)", re.IGNORECASE
+)
+"""Names of headers whose value is a secret in itself."""
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Asking twice changes nothing, by the protocol's own rules."""
 
@@ -73,7 +76,7 @@ def read_headers(text: str) -> Headers:
             raise TemplateError(error.message) from None
         if name.lower() == KEY_HEADER.lower():
             raise TemplateError(f"{KEY_HEADER} is sent by itself, with each item's own key.")
-        if name.lower() in CREDENTIALS and all(isinstance(part, str) for part in parts):
+        if CREDENTIAL.fullmatch(name) and all(isinstance(part, str) for part in parts):
             raise TemplateError(
                 f"The value of {name} would be stored with the job, and shown: let the site keep it as a secret, and"
                 " write {secret:NAME}."

@@ -40,6 +40,12 @@ SELECT key, distance FROM (
     SELECT key, {order} AS distance FROM {vectors} WHERE {which} ORDER BY {order} LIMIT %(k)s
 ) found ORDER BY distance, key
 """
+# Each table is a type as well, and a project may have one of that name.
+_AVAILABLE = """
+SELECT EXISTS (
+    SELECT FROM pg_depend made JOIN pg_extension ON pg_extension.oid = made.refobjid
+    WHERE made.classid = 'pg_type'::regclass AND made.objid = to_regtype('vector') AND extname = 'vector')
+"""
 # CONCURRENTLY: nobody who indexes waits while it is built. It cannot run in a transaction.
 _MAKE = """
 CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {vectors}
@@ -56,7 +62,7 @@ class IndexRefused(BulkopsError):
 def is_available() -> bool:
     """Whether this database has the extension, where statements look for it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regtype('vector') IS NOT NULL")
+        cursor.execute(_AVAILABLE)
         return cursor.fetchone()[0]
 
 

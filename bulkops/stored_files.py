@@ -15,7 +15,7 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, default_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 SHOWN_CHARS = 150
 """Length of a name that people read."""
@@ -108,12 +108,3 @@ def _is_linked(path: str) -> bool:
         return Path(default_storage.path(path)).resolve() != Path(default_storage.location).resolve() / path
     except (SuspiciousOperation, OSError, RuntimeError):
         return True
-
-
-def names_below(folder: str) -> Iterator[str]:
-    """The files of a folder and its folders, from the storage's root."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        folders, files = default_storage.listdir(folder)
-        yield from (f"{folder}/{name}" for name in files)
-        for name in folders:
-            yield from names_below(f"{folder}/{name}")

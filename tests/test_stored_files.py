@@ -11,6 +11,7 @@ from django.core.files.storage import default_storage
 from bulkops import stored_files
 from bulkops.file_types import WORDS, sniff
 from tests.sample import pictures
+from tests.stored import names_below
 
 TRICKS = [
     "../../etc/passwd",
@@ -53,7 +54,7 @@ def test_a_shown_name_turns_no_line_and_ends_as_it_did() -> None:
 def test_a_file_written_again_replaces_itself() -> None:
     assert stored_files.replace("a/b.txt", b"one") == 3
     assert stored_files.replace("a/b.txt", io.BytesIO(b"other")) == 5
-    assert list(stored_files.names_below("a")) == ["a/b.txt"]
+    assert list(names_below("a")) == ["a/b.txt"]
     assert default_storage.open("a/b.txt").read() == b"other"
 
 

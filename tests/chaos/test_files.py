@@ -12,12 +12,13 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 from PIL import Image
 
-from bulkops import services, stored_files, uploaded_files
+from bulkops import services, uploaded_files
 from bulkops.models import Chunk, Event, Outcome
 from bulkops.states import EventKind, JobState
 from tests.chaos.test_kills import ended, processed
 from tests.clusters import wait_for
 from tests.sample import pictures
+from tests.stored import names_below
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,7 @@ def test_process_files_makes_every_file_once_though_its_workers_are_killed(owner
             Image.open(io.BytesIO(content)).load()
     named = {entry["path"] for made in entries for entry in made}
     assert len(named) == FILES * 2
-    assert set(stored_files.names_below("bulkops/results")) == named
+    assert set(names_below("bulkops/results")) == named
     call_command("verify_job", str(job.pk), stdout=io.StringIO())
 
 
@@ -92,4 +93,4 @@ def test_a_worker_killed_over_and_over_while_it_writes_leaves_no_half_file(owner
     wait_for(lambda: ended(job), 90, "the end")
     assert job.state == JobState.COMPLETED
     named = {entry["path"] for outcome in Outcome.objects.filter(job=job) for entry in outcome.result["files"]}
-    assert set(stored_files.names_below("bulkops/results")) == named
+    assert set(names_below("bulkops/results")) == named

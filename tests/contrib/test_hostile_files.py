@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from django.core.files.storage import default_storage
 
-from bulkops import services, stored_files, uploaded_files
+from bulkops import services, uploaded_files
 from bulkops.contrib.files import processing
 from bulkops.contrib.files.problems import FileProblem
 from bulkops.models import Outcome
 from bulkops.states import JobState, OutcomeState
 from tests.contrib.hostile import BY_NAME, HOSTILE
 from tests.sample import pictures
+from tests.stored import names_below
 
 MOST_MB = 600
 """What any of these files may make a worker grow by."""
@@ -45,7 +46,7 @@ def test_each_fails_as_its_own_item_in_words_and_the_good_ones_are_done(owner, w
         assert b"polyglot" not in default_storage.open(entry["path"]).read(), "only the picture is left of it"
     # Of those that failed, nothing was stored.
     named = {entry["path"] for one in outcomes if one.result for entry in one.result["files"]}
-    assert set(stored_files.names_below(f"bulkops/results/{job.pk}")) == named
+    assert set(names_below(f"bulkops/results/{job.pk}")) == named
 
 
 def _peak_kb() -> int:

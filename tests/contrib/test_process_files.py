@@ -11,10 +11,11 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from bulkops import registry, services, stored_files, uploaded_files
+from bulkops import registry, services, uploaded_files
 from bulkops.models import Job, Outcome
 from bulkops.states import JobState
 from tests.sample import pictures
+from tests.stored import names_below
 from tests.web.conftest import logged_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -209,5 +210,5 @@ def test_files_of_a_job_that_still_runs_are_not_zipped(owner, worker):
 def test_the_files_of_a_zip_lie_in_its_own_job_alone(processed, owner, worker):
     job = processed()
     zipping = worker.finish(services.submit(user=owner, operation="zip-results", params={"job": str(job.pk)}))
-    (path,) = stored_files.names_below(f"bulkops/results/{zipping.pk}")
+    (path,) = names_below(f"bulkops/results/{zipping.pk}")
     assert Path(path).suffix == ".zip"

@@ -19,6 +19,7 @@ from bulkops import result_files, services, stored_files, uploaded_files
 from bulkops.models import Job, Outcome
 from tests.clusters import wait_for
 from tests.elsewhere import elsewhere
+from tests.stored import names_below
 from tests.web.conftest import logged_in
 from tests.web.test_submitting import hidden
 
@@ -36,7 +37,7 @@ def some(*names: str, content: bytes = b"content") -> list[SimpleUploadedFile]:
 
 
 def stored() -> list[str]:
-    return sorted(stored_files.names_below("bulkops/files"))
+    return sorted(names_below("bulkops/files"))
 
 
 # -- choosing files
@@ -136,7 +137,7 @@ def test_what_the_form_does_not_ask_for_is_not_looked_at(as_owner: Client, setti
 def test_files_that_a_job_has_taken_stay_though_their_note_says_that_they_wait(as_owner: Client) -> None:
     """As when deleting the note failed after the job was committed, and its old page is sent with other files."""
     preview = as_owner.post(COPY, {"files": some("a.txt"), "action": "preview"})
-    (note,) = stored_files.names_below(uploaded_files.WAITING)
+    (note,) = names_below(uploaded_files.WAITING)
     with default_storage.open(note) as file:
         content = file.read()
     as_owner.post(COPY, hidden(preview) | {"action": "start"})
@@ -215,7 +216,7 @@ def test_too_much_is_refused_in_words_and_nothing_stays(as_owner: Client, limit:
         response = as_owner.post(COPY, {"files": files, "action": "start"})
     assert response.status_code == 413
     assert words in response.content.decode()
-    assert list(stored_files.names_below("bulkops")) == []
+    assert list(names_below("bulkops")) == []
     assert not Job.objects.exists()
 
 
@@ -235,14 +236,14 @@ def test_more_files_than_django_reads_are_refused_in_the_same_words(as_owner: Cl
         response = as_owner.post(COPY, {"files": some("a", "b", "c", "d"), "action": "start"})
     assert response.status_code == 413
     assert "more than 1,000 files" in response.content.decode()
-    assert list(stored_files.names_below("bulkops")) == []
+    assert list(names_below("bulkops")) == []
 
 
 def test_a_form_without_its_token_leaves_no_files(owner: Any) -> None:
     client = logged_in(owner, enforce_csrf_checks=True)
     client.get(COPY)
     assert client.post(COPY, {"files": some("a.txt")}).status_code == 403
-    assert list(stored_files.names_below("bulkops")) == []
+    assert list(names_below("bulkops")) == []
 
 
 def test_names_of_files_can_be_pasted_only_where_a_folder_is_open(as_owner: Client) -> None:

@@ -401,27 +401,28 @@ def test_a_user_has_one_dry_run_at_a_time(owner, stranger):
 
 
 def test_of_many_presses_one_is_tried_and_the_others_are_refused_at_once(owner, at):
-    account = Account.objects.create(number=1)
-    at("locked", lambda _: Account.objects.filter(pk=account.pk).update(balance=5))
+    pressed = threading.Event()
+    at("waits", lambda _: pressed.wait(30) and None)
     answers = []
 
     def press():
         try:
-            answers.append(try_out(owner, ["locked"]))
+            answers.append(try_out(owner, ["waits"]))
         finally:
             connection.close()
 
-    with elsewhere() as other:
-        other.execute("SELECT * FROM sample_account WHERE id = %s FOR UPDATE", [account.pk])
-        first = threading.Thread(target=press)
-        first.start()
+    first = threading.Thread(target=press)
+    first.start()
+    try:
         wait_for(lambda: Trying.ran, 10, "the first press in the middle of its item")
         for _ in range(20):
             with pytest.raises(DryRunBusy):
-                try_out(owner, ["locked"])
+                try_out(owner, ["waits"])
+    finally:
+        pressed.set()
         first.join()
-    assert [states(found) for found in answers] == [["not_tried"]]
-    assert Trying.ran == ["locked"]
+    assert [states(found) for found in answers] == [["succeeded"]]
+    assert Trying.ran == ["waits"]
 
 
 def test_an_active_job_stands_in_nobodys_way(owner):

@@ -180,7 +180,8 @@ class Attempt:
         if action == "edit":
             self.forms.ask_columns_again()
             return self.again(status=200)
-        return self.preview(trying=action == "try") if action in {"preview", "try"} else self.start()
+        # Whatever no button of the form says starts nothing.
+        return self.start() if action == "start" else self.preview(trying=action == "try")
 
     def start(self) -> HttpResponse:
         """Submit, and take the person to the job."""

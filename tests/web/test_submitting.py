@@ -70,6 +70,11 @@ def test_htmx_is_told_to_go_to_the_job(as_owner: Client) -> None:
     assert response["HX-Redirect"] == Job.objects.get().get_absolute_url()
 
 
+def test_what_no_button_says_starts_nothing(as_owner: Client) -> None:
+    assert b"Ready to start" in as_owner.post(DEPOSIT, {"amount": "5", "action": "begin"}).content
+    assert not Job.objects.exists()
+
+
 def test_an_upload_starts_a_job(as_owner: Client) -> None:
     as_owner.post(ROWS, {"file": csv("number,note\n1,x\n2,y\n")})
     job = Job.objects.get()

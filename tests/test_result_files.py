@@ -14,6 +14,7 @@ from bulkops import result_files, retention, services, stored_files
 from bulkops.models import Job, Outcome
 from bulkops.operation import Context
 from bulkops.states import JobState
+from tests.stored import names_below
 
 
 def context(job_id, position=0, attempt=1):
@@ -48,7 +49,7 @@ def test_a_repeated_item_leaves_one_file_and_another_item_has_its_own():
     again = context(job_id, 0, attempt=2).save_file("a.txt", b"again")
     other = context(job_id, 1).save_file("a.txt", b"other")
     assert first["path"] == again["path"] != other["path"]
-    assert len(list(stored_files.names_below("bulkops/results"))) == 2
+    assert len(list(names_below("bulkops/results"))) == 2
     assert default_storage.open(again["path"]).read() == b"again"
 
 
@@ -104,7 +105,7 @@ def test_files_of_items_go_with_their_old_job_and_with_no_other(owner, worker):
     assert retention.prune().jobs == 1
     assert not default_storage.exists(f"bulkops/results/{old.pk}")
     (entry,) = Outcome.objects.get(job=young).result["files"]
-    assert list(stored_files.names_below("bulkops/results")) == [entry["path"]]
+    assert list(names_below("bulkops/results")) == [entry["path"]]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -25,6 +25,7 @@ from bulkops import (
 from bulkops.exceptions import FileRefused, InputTooLarge, InvalidItems
 from bulkops.models import Chunk, Job, Outcome
 from bulkops.states import JobState, OutcomeState
+from tests.stored import names_below
 
 OPEN = override_settings(BULKOPS={"files_folders": ("inbox",)})
 
@@ -38,7 +39,7 @@ def batch_of(*names, content=b"content"):
 
 
 def everything():
-    return sorted(stored_files.names_below("bulkops"))
+    return sorted(names_below("bulkops"))
 
 
 # -- a batch
@@ -245,7 +246,7 @@ def test_a_batch_that_nobody_starts_is_swept_after_a_day_and_a_started_one_stays
     assert batches.sweep() == 1
     assert uploaded_files.waiting(left.id) is None
     assert uploaded_files.waiting(fresh.id) == fresh.items
-    assert {name.split("/")[2] for name in stored_files.names_below(uploaded_files.FOLDER)} == {started.id, fresh.id}
+    assert {name.split("/")[2] for name in names_below(uploaded_files.FOLDER)} == {started.id, fresh.id}
 
 
 @database

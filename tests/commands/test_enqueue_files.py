@@ -8,6 +8,7 @@ from bulkops import services, stored_files
 from bulkops.models import Job, Outcome
 from bulkops.states import JobState
 from tests.sample import pictures
+from tests.stored import names_below
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,7 +22,7 @@ def paths(tmp_path):
 
 
 def left():
-    return list(stored_files.names_below("bulkops"))
+    return list(names_below("bulkops"))
 
 
 def test_local_files_become_items(run, owner, worker, paths):

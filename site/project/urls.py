@@ -1,4 +1,4 @@
-"""Where each part of the site answers. The product's own pages, API and health checks are in `bulkops.web.urls`."""
+"""Where each part of the site answers. The product's own pages and health checks are in `bulkops.web.urls`."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -12,6 +12,9 @@ urlpatterns = [
     path("accounts/login/", views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", views.LogoutView.as_view(), name="logout"),
     path("tickets/", include("ticketing.urls")),
+    path("api/", include("bulkops.api.urls")),
+    path("problems/", include("bulkops.api.problem_urls")),
+    path("tokens/", include("bulkops.api.token_urls")),
     path("", include("bulkops.web.urls")),
 ]
 if settings.PROVIDER_SERVED:

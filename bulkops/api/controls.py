@@ -58,7 +58,7 @@ class Cancel(ApiView):
     @call("Cancel a job", _ANSWERS, *_REFUSALS, body=True, request=shapes.Stop)
     def post(self, request: Request, pk: UUID) -> Response:
         """What was done stays done. A worker ends the item in hand first, unless `force` takes it away."""
-        job = statuses.seen_job(request, pk)
+        job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Stop)
         before = job.state
         _allowed(request, lambda: services.cancel(job=job, actor=request.user, **asked))
@@ -71,7 +71,7 @@ class Pause(ApiView):
     @call("Pause a job", _ANSWERS, *_REFUSALS, body=True, request=shapes.Stop)
     def post(self, request: Request, pk: UUID) -> Response:
         """It keeps its owner's slot."""
-        job = statuses.seen_job(request, pk)
+        job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Stop)
         before = job.state
         _allowed(request, lambda: services.pause(job=job, actor=request.user, **asked))
@@ -84,7 +84,7 @@ class Resume(ApiView):
     @call("Resume a job", _ANSWERS, *_REFUSALS, body=True, request=shapes.Reason)
     def post(self, request: Request, pk: UUID) -> Response:
         """Where it stood."""
-        job = statuses.seen_job(request, pk)
+        job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Reason)
         try:
             services.resume(job=job, actor=request.user, **asked)
@@ -109,7 +109,7 @@ class Retry(ApiView):
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """The child needs its owner's slot. Items that another child has taken are not taken again."""
-        job = statuses.seen_job(request, pk)
+        job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Retry)
         try:
             child = _allowed(request, lambda: services.retry(job=job, actor=request.user, **asked))
@@ -124,7 +124,7 @@ class Decide(ApiView):
     @call("Decide an item in doubt", {200: shapes.ItemOutcome}, *_REFUSALS, body=True, request=shapes.Decision)
     def post(self, request: Request, pk: UUID, position: int) -> Response:
         """To have it tried again, retry the job's items in doubt instead."""
-        job = statuses.seen_job(request, pk)
+        job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Decision)
         try:
             outcome = services.decide(job=job, position=position, actor=request.user, **asked)
@@ -143,7 +143,7 @@ class ChangeRate(ApiView):
     @call("Limit a job's speed", {200: shapes.Status}, *_REFUSALS, body=True, request=shapes.Rate)
     def post(self, request: Request, pk: UUID) -> Response:
         """From the next item on; null takes the limit away."""
-        job = statuses.seen_job(request, pk)
+        job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Rate)
         try:
             _allowed(request, lambda: services.set_rate(job=job, rate=asked["rate_per_second"], actor=request.user))

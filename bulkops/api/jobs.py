@@ -45,7 +45,7 @@ _FILTERS = (
     parameter(
         "ordering",
         words="-created_at unless said.",
-        enum=[f"{sign}{name}" for name in listing.ORDERS for sign in ("", "-")],
+        enum=["", *(f"{sign}{name}" for name in listing.ORDERS for sign in ("", "-"))],
     ),
 )
 _KEYSET = (
@@ -136,7 +136,7 @@ class JobItems(ApiView):
         {200: shapes.ItemPage},
         "not-found",
         "validation",
-        parameters=[parameter("state", str, enum=OutcomeState.values), *_KEYSET],
+        parameters=[parameter("state", str, enum=["", *OutcomeState.values]), *_KEYSET],
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """By keyset: the thousandth page costs what the first does. Items without an outcome stand in the report."""
@@ -218,7 +218,7 @@ class JobReport(ApiView):
         "validation",
         parameters=[
             parameter("state", str, "Only items in one of these.", enum=report.STATES, many=True),
-            *(parameter(name, str, enum=["0", "1"]) for name in ("folded", "raw", "bom")),
+            *(parameter(name, str, enum=["", "0", "1"]) for name in ("folded", "raw", "bom")),
         ],
     )
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:

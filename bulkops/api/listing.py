@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import django_filters
 from django import forms
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 
 from bulkops import progress
 from bulkops.api import statuses
@@ -22,7 +25,26 @@ if TYPE_CHECKING:
 
 PAGE_SIZE, LARGEST_PAGE = 50, 200
 FARTHEST_PAGE = 1_000_000
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 ORDERS = ("created_at", "started_at", "finished_at", "name", "operation", "state")
+
+
+class Moment(forms.Field):
+    """A date with its time and zone, as RFC 3339 has them, within what PostgreSQL reads."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
+        try:
+            if not RFC_3339.fullmatch(value):
+                raise ValueError
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValidationError("A moment looks like 2030-01-31T12:00:00Z.") from None
+
+
+class MomentFilter(django_filters.Filter):
+    field_class = Moment
 
 
 class JobFilter(django_filters.FilterSet):
@@ -32,8 +54,8 @@ class JobFilter(django_filters.FilterSet):
     operation = django_filters.CharFilter()
     tag = django_filters.CharFilter(method="tagged")
     owner = django_filters.CharFilter(method="owned", help_text="A user's name.")
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
     search = django_filters.CharFilter(
         method="found", help_text="In name, id, operation, owner, tag or input file name."
     )

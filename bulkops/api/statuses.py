@@ -54,6 +54,14 @@ def seen_job(request: Request, pk: UUID) -> Job:
     return job
 
 
+def controlled_job(request: Request, pk: UUID) -> Job:
+    """The job, for somebody who may control it; told before what they sent is looked at. Raises a problem."""
+    job = seen_job(request, pk)
+    if not permissions.may_control(request.user, job):
+        raise Problem("permission-denied", "You may not control this job.")
+    return job
+
+
 def etag(body: dict[str, Any]) -> str:
     """Weak: the same as long as there is no news."""
     told = {name: value for name, value in body.items() if name not in MOVING}

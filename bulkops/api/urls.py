@@ -27,5 +27,5 @@ urlpatterns = [
     path("schema/", docs.Schema.as_view(), name="schema"),
     path("docs/", docs.Swagger.as_view(), name="docs"),
     path("redoc/", docs.Redoc.as_view(), name="redoc"),
-    re_path(r"^.*$", Nowhere.as_view(), name="nowhere"),
+    re_path(r"^[\s\S]*$", Nowhere.as_view(), name="nowhere"),
 ]

@@ -182,11 +182,29 @@ def test_pages_lead_to_one_another(mine: Any, three: list[Job]):
     assert problem(mine.get("/api/jobs/?page=2&page_size=3")) == (404, "not-found")
 
 
-@pytest.mark.parametrize("query", ["state=x", "page=0", "page=x", "page_size=201", "ordering=x", "created_after=x"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state=x",
+        "page=0",
+        "page=x",
+        "page_size=201",
+        "ordering=x",
+        "created_after=x",
+        "created_before=0001-01-01T00:00:00%2B12:00",
+    ],
+)
 def test_what_a_list_cannot_be_asked_for_is_named(mine: Any, query: str):
     answer = mine.get(f"/api/jobs/?{query}")
     assert problem(answer) == (422, "validation")
     assert answer.json()["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+def test_moments_at_the_ends_of_time_are_refused_or_compared(mine: Any, three: list[Job]):
+    early, late = "0001-01-01T00:00:00%2B12:00", "9999-12-31T23:59:59-12:00"
+    assert problem(mine.get(f"/api/jobs/?created_after={early}")) == (422, "validation")
+    assert problem(mine.get(f"/api/jobs/?created_before={late}")) == (422, "validation")
+    assert mine.get("/api/jobs/?created_after=0934-10-27T01:51:56-16:27").json()["count"] == 3
 
 
 def test_a_list_costs_the_same_for_one_job_and_for_many(mine: Any, three: list[Job]):

@@ -17,6 +17,7 @@ from django.utils import timezone
 PREFIX = "bulkops_"
 """By which scanners of published code can tell one."""
 SHOWN_CHARS = 4
+NAME_CHARS = 100
 USE_NOTED_EVERY = timedelta(minutes=1)
 """A poll a second must not write a row a second."""
 
@@ -25,7 +26,7 @@ class ApiToken(models.Model):
     """What a program proves with that it acts for a user."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=NAME_CHARS)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     ending = models.CharField(max_length=SHOWN_CHARS, editable=False, help_text="Its last characters, to tell it by.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class TokenForm(forms.Form):
     """A new token."""
 
-    name = forms.CharField(max_length=100, help_text="What it is for, such as “import from the shop”.")
+    name = forms.CharField(max_length=tokens.NAME_CHARS, help_text="What it is for, such as “import from the shop”.")
 
 
 @require_safe

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.signals import user_logged_in, user_login_failed
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.dispatch import receiver
 
 from bulkops import attempts
@@ -55,6 +56,17 @@ class LimitedLogins:
         name = username or credentials.get(get_user_model().USERNAME_FIELD)
         if request is not None and name is not None and wait(request, str(name)):
             raise PermissionDenied
+
+
+class LoginForm(AuthenticationForm):
+    """The log-in page's, which says how long to wait; the backend's refusal alone looks like a wrong password."""
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError."""
+        name = self.cleaned_data.get("username")
+        if self.request is not None and name and (seconds := wait(self.request, str(name))):
+            raise ValidationError(f"Too many log-ins failed. Wait {seconds} seconds, then try again.")
+        return super().clean()
 
 
 @receiver(user_login_failed, dispatch_uid="bulkops.api.logins")

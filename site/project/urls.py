@@ -5,11 +5,17 @@ from django.contrib import admin
 from django.contrib.auth import views
 from django.urls import include, path
 
+from bulkops.api.logins import LoginForm
+
 handler400 = "project.errors.bad_request"
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("accounts/login/", views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path(
+        "accounts/login/",
+        views.LoginView.as_view(redirect_authenticated_user=True, authentication_form=LoginForm),
+        name="login",
+    ),
     path("accounts/logout/", views.LogoutView.as_view(), name="logout"),
     path("tickets/", include("ticketing.urls")),
     path("api/", include("bulkops.api.urls")),

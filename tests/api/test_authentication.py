@@ -94,7 +94,9 @@ def test_failed_log_ins_are_limited_by_page_and_api_together(owner: Any, setting
     refused = client.get(JOBS, headers=basic("owner", "secret"))
     assert problem(refused) == (429, "rate-limited")
     assert 1 <= int(refused["Retry-After"]) <= 300
-    assert client.post("/accounts/login/", {"username": "owner", "password": "secret"}).status_code == 200  # not in
+    page = client.post("/accounts/login/", {"username": "owner", "password": "secret"})
+    assert "Too many log-ins failed. Wait" in page.content.decode()
+    assert client.post("/admin/login/", {"username": "owner", "password": "secret"}).status_code == 200  # not in
     assert client.get(JOBS, headers=basic("owner", "secret"), REMOTE_ADDR="192.0.2.7").status_code == 200
 
 

@@ -100,6 +100,19 @@ class Conf:
     poll_paused_seconds: float = 5.0
     """How often it asks while the job is paused."""
 
+    api_submits_per_minute: int = 120
+    """How many jobs a user may send to the API in a minute, refused ones too; status reads are not limited."""
+    api_anonymous_per_minute: int = 60
+    """Calls that an address may make in a minute without logging in, as for the API's schema."""
+    login_failures: int = 10
+    """Failed log-ins of one name from one address, by page and API together, within `login_window_seconds`; an address
+    has ten times as many for all names."""
+    login_window_seconds: float = 300.0
+    """For how long a failed log-in counts."""
+    trusted_proxies: int = 0
+    """Proxies in front that append to X-Forwarded-For; so many entries from its end are believed. 0: the connection's
+    own address counts."""
+
     http_hosts: tuple[str, ...] = ()
     """Hosts that may be called over HTTP: `api.example.org`, `api.example.org:8443`, `*.example.org` for every name
     below one, `http://intranet.example.org` where it may go without encryption. None: nobody."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 
 from bulkops.conf import conf
@@ -79,6 +79,17 @@ def find(*, user_id: Any, key: str, fingerprint: str) -> Job | None:
     if known.fingerprint != fingerprint:
         raise IdempotencyKeyReused
     return known.job
+
+
+def claim(*, user_id: Any, key: str) -> bool:
+    """Whether nobody else handles this key at the moment; it is then ours until the transaction ends.
+
+    A lock without a row, since a refused submission must leave nothing behind.
+    """
+    digest = hashlib.sha256(f"bulkops idempotency key {user_id} {key}".encode()).digest()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], "big", signed=True)])
+        return bool(cursor.fetchone()[0])
 
 
 def spend(*, user_id: Any, key: str, fingerprint: str, job: Job) -> None:

@@ -20,11 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
+    from django.db.models import QuerySet
+
 FAILED, UNPROCESSED, IN_DOUBT = "failed", "unprocessed", "in_doubt"
 KINDS = (FAILED, UNPROCESSED, IN_DOUBT)
-_ALL = 2**31 - 1
+ALL = 2**31 - 1
+"""Stands for the items of a child that is still collecting."""
 _TAKES = Q(total__isnull=False) | Q(slot__isnull=False)
 """Has taken items, or is collecting them."""
+
+
+def takers() -> QuerySet[Job]:
+    """Jobs that took items of their parents, or are collecting them."""
+    return Job.objects.filter(_TAKES, parent__isnull=False)
 
 
 def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
@@ -33,9 +41,9 @@ def taken_counts(jobs: Iterable[UUID]) -> dict[UUID, dict[str, int]]:
     A child that is still collecting counts as having taken all: how many will be known in a moment. One that ended
     before it had collected them has taken none.
     """
-    rows = Job.objects.filter(_TAKES, parent__in=list(jobs)).order_by()
+    rows = takers().filter(parent__in=list(jobs)).order_by()
     counts: dict[Any, dict[str, int]] = {}
-    for row in rows.values("parent", "retry_items").annotate(items=Sum(Coalesce("total", _ALL))):
+    for row in rows.values("parent", "retry_items").annotate(items=Sum(Coalesce("total", ALL))):
         counts.setdefault(row["parent"], {})[row["retry_items"]] = row["items"]
     return counts
 

@@ -15,11 +15,13 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from bulkops.attempts import Attempts
 from bulkops.idempotency import IdempotencyKey
 from bulkops.querysets import JobManager, JobQuerySet
 from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
+from bulkops.tokens import ApiToken
 
-__all__ = ["Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
+__all__ = ["ApiToken", "Attempts", "Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
 
 
 class Cluster(models.Model):

@@ -99,6 +99,17 @@ def of_many(jobs: Iterable[Job]) -> dict[UUID, Progress]:
     return figures
 
 
+def from_row(
+    job: Job, row: dict[str, Any], *, place: int | None, served: bool, taken: dict[str, int], now: datetime
+) -> Progress:
+    """The figures of a job of which all that they are made of was read already; asks nothing. Without its reason."""
+    figures = _progress(job, row, place, now, {job.queue} if served else set())
+    if job.state in ENDED and job.total:
+        kinds = {kind: n - taken.get(kind, 0) for kind, n in _retryable(job, row).items()}
+        figures = replace(figures, left={kind: n for kind, n in kinds.items() if n > 0})
+    return figures
+
+
 def _paused_for(jobs: list[Job]) -> dict[UUID, str]:
     """Why each of these stands still, where anybody or anything gave a reason."""
     if not jobs:
@@ -155,14 +166,13 @@ def _progress(job: Job, row: dict, position: int | None, now: datetime, served: 
 
 
 # Counted where the turns are: fetching them took 151 ms a poll with 10,000 waiting jobs, this a tenth of it.
-_PLACES = """
-SELECT job_id, place FROM (
+WAITING = """
     SELECT t.job_id, row_number() OVER (PARTITION BY j.queue ORDER BY min(t.due), t.job_id) - 1 AS place
     FROM bulkops_turn t JOIN bulkops_job j ON j.id = t.job_id
     WHERE t.holder_id IS NULL AND t.due IS NOT NULL AND j.started_at IS NULL
     GROUP BY t.job_id, j.queue
-) waiting WHERE job_id = ANY(%s::uuid[])
 """
+_PLACES = f"SELECT job_id, place FROM ({WAITING}) waiting WHERE job_id = ANY(%s::uuid[])"  # noqa: S608 - constants
 
 
 def queue_places(jobs: list[Job]) -> dict[UUID, int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from bulkops import batches, dispatch, idempotency, kept_uploads, result_files, transitions
+from bulkops import attempts, batches, dispatch, idempotency, kept_uploads, result_files, transitions
 from bulkops.clock import ClockTimestamp, from_now
 from bulkops.conf import conf
 from bulkops.engine import rescue
@@ -109,6 +109,7 @@ def prune(older_than_days: float | None = None, *, ends_at: float = math.inf) ->
     while (expired := idempotency.forget_expired(EXPIRED_KEYS)) and not done.unfinished:
         done.keys += expired
     rescue.forget_long_dead()
+    attempts.forget_old()
     done.uploads = kept_uploads.sweep() + batches.sweep()
     result_files.sweep()
     return done

@@ -15,6 +15,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
     {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads"},
+    {"attempts", "bounded_uploads", "tokens"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},
@@ -26,7 +27,7 @@ LAYERS = (
     {"dispatch", "doubt", "lineage"},
     {"holds"},
     {"progress", "diagnosis"},
-    {"status", "report"},
+    {"status", "report", "snapshots", "item_values"},
     {"services", "engine"},
     {"cluster", "checks", "retention", "dry_run", "testing", "scheduling"},
     {"web", "api", "admin", "admin_actions", "management"},
@@ -162,7 +163,7 @@ def test_settings_are_read_in_conf_and_judged_in_checks():
     """Models name the user model there, and the pages the log-in's address, which is Django's own way."""
     readers = {name_of(path) for path in MODULES if ("django.conf.settings", False) in imports_of(path)}
     readers = {name for name in readers if not name.startswith("web.")}
-    assert {name.split(".")[-1] for name in readers} <= {"conf", "checks", "models", "idempotency"}
+    assert {name.split(".")[-1] for name in readers} <= {"conf", "checks", "models", "idempotency", "tokens"}
 
 
 def test_only_transitions_writes_a_jobs_state():

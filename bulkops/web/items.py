@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bulkops import lineage, manifests, permissions, result_files
-from bulkops.models import Chunk, Manifest, Outcome
+from bulkops import item_values, lineage, permissions, result_files
+from bulkops.models import Outcome
 from bulkops.states import OutcomeState
 
 if TYPE_CHECKING:
@@ -110,33 +109,5 @@ def are_decidable(user: Any, job: Job) -> bool:
 
 def with_values(job: Job, outcomes: Sequence[Outcome]) -> list[Item]:
     """The outcomes together with their items' own values."""
-    found = _found_at(job, [outcome.position for outcome in outcomes])
+    found = item_values.at(job, [outcome.position for outcome in outcomes])
     return [Item(outcome, *found.get(outcome.position, (None, ""))) for outcome in outcomes]
-
-
-def _found_at(job: Job, positions: Sequence[int]) -> dict[int, tuple[Any, str]]:
-    """Value and key of the items at these positions. Reads only the manifests they lie in, one at a time."""
-    if not positions:
-        return {}
-    chunks = list(
-        Chunk.objects.filter(job=job, start__lte=max(positions)).order_by("start").values_list("start", "number")
-    )
-    starts = [start for start, _ in chunks]
-    wanted: dict[int, list[int]] = {}
-    begins: dict[int, int] = {}
-    for position in positions:
-        place = bisect_right(starts, position) - 1
-        if place >= 0:
-            start, number = chunks[place]
-            wanted.setdefault(number, []).append(position)
-            begins[number] = start
-    found: dict[int, tuple[Any, str]] = {}
-    payloads = Manifest.objects.filter(job=job, number__in=wanted).values_list("number", "payload")
-    for number, payload in payloads.iterator(chunk_size=10):
-        content = manifests.read(payload)
-        for position in wanted[number]:
-            offset = position - begins[number]
-            if offset < len(content.items):
-                key = lineage.key_of(job, content.root(offset, begins[number]))
-                found[position] = content.items[offset], key
-    return found

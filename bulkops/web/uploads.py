@@ -1,4 +1,4 @@
-"""Uploaded files: bounded while they arrive, and kept from the preview to the start.
+"""Uploaded files: kept from the preview to the start.
 
 A browser cannot send a chosen file a second time, so the preview puts it into Django's default storage under a random
 name, and the page carries a signed token that only the same user can use. It is deleted when its job is started, and
@@ -13,9 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django.core import signing
 from django.core.files.storage import default_storage
-from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 
-from bulkops.conf import conf
+from bulkops.bounded_uploads import BoundedUpload
 from bulkops.kept_uploads import FOLDER, KEPT_FOR, sweep
 
 if TYPE_CHECKING:
@@ -23,33 +22,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 _SALT = "bulkops.web.uploads"
-
-
-class BoundedUpload(FileUploadHandler):
-    """Drops a file as soon as it exceeds `file_bytes`: what was stored of it is given back, and the rest is read past.
-
-    The rest is read so that the browser gets an answer in words; a connection that is cut instead shows it none. How
-    much may be sent at all is for the web server in front to say.
-    """
-
-    def __init__(self, request: HttpRequest) -> None:
-        super().__init__(request)
-        self.dropped: str | None = None
-        self._size = 0
-
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
-        super().new_file(*args, **kwargs)
-        self._size = 0
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:  # noqa: ARG002 - Django's signature
-        self._size += len(raw_data)
-        if self._size > conf().file_bytes:
-            self.dropped = self.file_name
-            raise SkipFile
-        return raw_data
-
-    def file_complete(self, file_size: int) -> None:
-        """The handlers behind this one hold the file."""
 
 
 def bound(request: HttpRequest) -> BoundedUpload:

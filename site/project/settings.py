@@ -206,6 +206,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "csp",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "bulkops.contrib.files",
     "bulkops.contrib.http_calls",
@@ -257,6 +259,11 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
+]
+AUTHENTICATION_BACKENDS = [
+    # First, so that who failed too often is stopped before a password is looked at.
+    "bulkops.api.logins.LimitedLogins",
+    "django.contrib.auth.backends.ModelBackend",
 ]
 LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/"
@@ -313,6 +320,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# The API's pages come from here, and not from somebody's network.
+SPECTACULAR_SETTINGS = {"SWAGGER_UI_DIST": "SIDECAR", "SWAGGER_UI_FAVICON_HREF": "SIDECAR", "REDOC_DIST": "SIDECAR"}
+
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = not DEBUG
 CSRF_COOKIE_SECURE = not DEBUG
@@ -323,6 +333,7 @@ SECURE_HSTS_SECONDS = 0 if DEBUG else _number("BULKOPS_HSTS_SECONDS", 31_536_000
 if _flag("BULKOPS_BEHIND_PROXY", default=False):
     # Only a proxy that overwrites this header makes it true; anybody else could simply send it.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    BULKOPS["trusted_proxies"] = 1
 # HSTS for every host below the domain, and the browsers' preload list, bind hosts that are not this site's.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 

@@ -62,6 +62,9 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
     create("outcome", job=job, position=2, state="failed", finished_at=now)
     create("event", job=job, kind="submitted", actor=user)
     create("idempotencykey", user=user, key="key", fingerprint="f", job=job)
+    if "apitoken" in apps.all_models["bulkops"]:
+        create("apitoken", user=user, name="script", digest="d", ending="abcd")
+        create("attempts", key="k", hits=1, ends_at=now)
     return rows
 
 

@@ -1,0 +1,103 @@
+"""What all views of the API share. Nothing is left to the host's REST_FRAMEWORK setting, which is for its own views."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from drf_spectacular.openapi import AutoSchema
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import APIView, set_rollback
+
+from bulkops import attempts
+from bulkops.api import logins, problems
+from bulkops.api.authentication import (
+    CookieAuthentication,
+    PasswordAuthentication,
+    TokenAuthentication,
+    is_known,
+    too_often,
+)
+from bulkops.api.bodies import JsonBody
+from bulkops.conf import conf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rest_framework.request import Request
+
+
+class Known(BasePermission):
+    """Only somebody who is logged in."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
+        return is_known(request.user)
+
+
+class Anybody(BasePermission):
+    """Everybody, at a limited rate."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's signature
+        return True
+
+
+class ApiView(APIView):
+    """A view for programs who are logged in; refusals are problems."""
+
+    authentication_classes: Any = (TokenAuthentication, PasswordAuthentication, CookieAuthentication)
+    permission_classes: Any = (Known,)
+    parser_classes: Any = (JsonBody,)
+    renderer_classes: Any = (JSONRenderer,)
+    throttle_classes: Any = ()
+    versioning_class = None
+    schema: Any = AutoSchema()
+
+    def perform_authentication(self, request: Request) -> None:
+        """Anonymous calls are counted, since anybody can make any number of them."""
+        super().perform_authentication(request)
+        if not is_known(request.user):
+            address = logins.address_of(request)
+            most = conf().api_anonymous_per_minute
+            if seconds := attempts.count("an anonymous call", address, most=most, seconds=60):
+                raise too_often(seconds)
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
+        """See `problems`."""
+        return _handled
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """What is here is one person's, and new at each look."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        answer.headers.setdefault("Cache-Control", "private, no-cache")
+        return answer
+
+
+def _handled(error: Exception, context: dict[str, Any]) -> Response | None:
+    problem = problems.of(error)
+    if problem is None:
+        return None
+    set_rollback()
+    answer = problems.response(problem, context["request"].get_full_path())
+    if (header := getattr(error, "auth_header", None)) is not None:
+        answer["WWW-Authenticate"] = header
+    if problem.kind.name == "method-not-allowed":
+        answer["Allow"] = ", ".join(context["view"].allowed_methods)
+    return answer
+
+
+class Nowhere(ApiView):
+    """Every other address below the API's."""
+
+    permission_classes: Any = (Anybody,)
+    schema: Any = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - DRF's signature
+        """Before anything else."""
+        raise problems.Problem("not-found")
+
+
+def seconds_header(seconds: float) -> str:
+    """For Retry-After."""
+    return str(max(1, math.ceil(seconds)))

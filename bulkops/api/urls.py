@@ -1,0 +1,31 @@
+"""The addresses of the API."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from bulkops.api import controls, docs, jobs, operations
+from bulkops.api.base import Nowhere
+
+app_name = "bulkops-api"
+
+urlpatterns = [
+    path("jobs/", jobs.Jobs.as_view(), name="jobs"),
+    path("jobs/summary/", jobs.JobsSummary.as_view(), name="summary"),
+    path("jobs/<uuid:pk>/", jobs.OneJob.as_view(), name="job"),
+    path("jobs/<uuid:pk>/items/", jobs.JobItems.as_view(), name="items"),
+    path("jobs/<uuid:pk>/events/", jobs.JobEvents.as_view(), name="events"),
+    path("jobs/<uuid:pk>/report/", jobs.JobReport.as_view(), name="report"),
+    path("jobs/<uuid:pk>/cancel/", controls.Cancel.as_view(), name="cancel"),
+    path("jobs/<uuid:pk>/pause/", controls.Pause.as_view(), name="pause"),
+    path("jobs/<uuid:pk>/resume/", controls.Resume.as_view(), name="resume"),
+    path("jobs/<uuid:pk>/retry/", controls.Retry.as_view(), name="retry"),
+    path("jobs/<uuid:pk>/rate/", controls.ChangeRate.as_view(), name="rate"),
+    path("jobs/<uuid:pk>/items/<int:position>/decide/", controls.Decide.as_view(), name="decide"),
+    path("operations/", operations.Operations.as_view(), name="operations"),
+    path("operations/<slug:name>/", operations.OneOperation.as_view(), name="operation"),
+    path("schema/", docs.Schema.as_view(), name="schema"),
+    path("docs/", docs.Swagger.as_view(), name="docs"),
+    path("redoc/", docs.Redoc.as_view(), name="redoc"),
+    re_path(r"^[\s\S]*$", Nowhere.as_view(), name="nowhere"),
+]

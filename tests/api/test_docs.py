@@ -1,0 +1,63 @@
+"""The schema, and the pages that show it without a network and under the content security policy."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import get_resolver
+
+PAGES = ("/api/docs/", "/api/redoc/")
+
+
+def test_the_schema_describes_every_call_of_the_api(db: None):
+    schema = Client().get("/api/schema/?format=json", headers={"Accept": "application/json"}).json()
+    api = next(one for one in get_resolver().url_patterns if getattr(one, "namespace", "") == "bulkops-api")
+    undescribed = {"schema", "docs", "redoc", "nowhere"}
+    calls = [one for one in api.url_patterns if one.name not in undescribed]
+    assert len(schema["paths"]) == len(calls)
+    assert all(path.startswith("/api/") for path in schema["paths"])
+    for methods in schema["paths"].values():
+        for told in methods.values():
+            assert told["summary"]
+            assert "401" in told["responses"]
+
+
+def test_the_schema_is_yaml_unless_json_is_wanted(db: None):
+    assert Client().get("/api/schema/").content.startswith(b"openapi:")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_loads_nothing_from_elsewhere(db: None, page: str):
+    html = Client().get(page).content.decode()
+    assert re.findall(r"(?:https?:)?//[a-z]", html) == []
+    for static in re.findall(r"/static/([^\"']+)", html):
+        assert finders.find(static), static
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_of_the_policy_only_the_styles_are_looser(db: None, page: str):
+    def policy(path: str) -> dict[str, str]:
+        text = Client().get(path)["Content-Security-Policy"]
+        return dict(part.strip().partition(" ")[::2] for part in text.split(";"))
+
+    usual, looser = policy("/accounts/login/"), policy(page)
+    assert {name for name in usual if usual[name] != looser[name]} == {"style-src"}
+    assert looser["style-src"] == "'self' 'unsafe-inline'"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "heading"), [("/api/docs/", ".opblock-summary-description"), ("/api/redoc/", "h2")])
+def test_a_browser_shows_the_calls(live_server: Any, page: Any, path: str, heading: str):
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on(
+        "request", lambda one: wrong.append(one.url) if not one.url.startswith((live_server.url, "data:")) else None
+    )
+    page.goto(live_server.url + path)
+    page.locator(heading, has_text="Submit a job").first.wait_for(timeout=20_000)
+    # ReDoc's badge is a picture on its maker's site, which the policy keeps from being fetched.
+    assert [one for one in wrong if "logo-mini.svg" not in one] == []

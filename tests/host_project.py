@@ -10,8 +10,8 @@ import django
 from django.conf import settings
 from django.core import checks
 
-SWITCHED_ON = ("bulkops.contrib", "bulkops.outbound")
-"""What an app of its own brings, or stands on."""
+SWITCHED_ON = ("bulkops.api", "bulkops.contrib", "bulkops.outbound")
+"""What an app or an address of its own brings, or stands on."""
 
 
 def main(absent: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import unicodedata
@@ -105,6 +106,7 @@ def _is_linked(path: str) -> bool:
     if not isinstance(default_storage, FileSystemStorage):
         return False
     try:
-        return Path(default_storage.path(path)).resolve() != Path(default_storage.location).resolve() / path
+        root = os.path.realpath(default_storage.location)
+        return os.path.realpath(default_storage.path(path)) != os.path.join(root, path)  # noqa: PTH118 - asked of each item
     except (SuspiciousOperation, OSError, RuntimeError):
         return True

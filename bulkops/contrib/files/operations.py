@@ -26,7 +26,9 @@ class ProcessFiles(Operation):
     transactional = False
     takes_files = True
     parallelism = 4
-    chunk_items = 10
+    chunk_items = 20
+    # What a crash of the database repeats only replaces its own files.
+    durability = "relaxed"
     item_timeout_seconds = 120.0
 
     class Params(forms.Form):

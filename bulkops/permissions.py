@@ -32,6 +32,13 @@ def refusal(user: Any, operation: Operation, params: dict[str, Any]) -> str | No
     return None
 
 
+def may_see_all(user: Any) -> bool:
+    """Holder of `bulkops.view_job` or `bulkops.change_job`, and so everybody's jobs; `is_staff` alone gives nothing."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return user.has_perm("bulkops.view_job") or user.has_perm("bulkops.change_job")
+
+
 def may_see(user: Any, job: Job) -> bool:
     """Owner, or holder of `bulkops.view_job` or `bulkops.change_job`; `is_staff` alone gives nothing."""
     if not (user.is_authenticated and user.is_active):

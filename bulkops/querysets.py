@@ -1,4 +1,4 @@
-"""Reading adjectives of jobs: who may see them, which are active, what their counts are."""
+"""Reading adjectives of jobs: who may see them, which are active, and what a list's search and filters mean."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from django.db.models import Manager, Q, QuerySet
 from bulkops.states import ACTIVE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
     from bulkops.models import Job  # noqa: F401 - named in a string below
 
 
@@ -49,6 +52,26 @@ class JobQuerySet(QuerySet["Job"]):
         if user.has_perm("bulkops.change_job"):
             return self
         return self.filter(owner=user)
+
+    def in_any_state(self, states: Iterable[str]) -> JobQuerySet:
+        """Jobs in one of these states."""
+        return self.filter(state__in=list(states))
+
+    def of_operation(self, name: str) -> JobQuerySet:
+        """Jobs of one operation."""
+        return self.filter(operation=name)
+
+    def tagged(self, tag: str) -> JobQuerySet:
+        """Jobs with that tag, written so."""
+        return self.filter(tags__contains=[tag])
+
+    def owned_by_name(self, name: str) -> JobQuerySet:
+        """Jobs of the user who is called so; none where nobody is."""
+        return self.filter(**{f"owner__{get_user_model().USERNAME_FIELD}": name})
+
+    def created_since(self, moment: datetime) -> JobQuerySet:
+        """Jobs submitted then or later."""
+        return self.filter(created_at__gte=moment)
 
     def found(self, text: str) -> JobQuerySet:
         """Jobs whose name, id, owner, tag or input file name holds the text."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import django_filters
 from django import forms
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
 from bulkops import progress
@@ -65,11 +64,11 @@ class JobFilter(django_filters.FilterSet):
         model = Job
         fields = ()
 
-    def tagged(self, jobs: QuerySet[Job], _name: str, value: str) -> QuerySet[Job]:
-        return jobs.filter(tags__contains=[value])
+    def tagged(self, jobs: Any, _name: str, value: str) -> QuerySet[Job]:
+        return jobs.tagged(value)
 
-    def owned(self, jobs: QuerySet[Job], _name: str, value: str) -> QuerySet[Job]:
-        return jobs.filter(**{f"owner__{get_user_model().USERNAME_FIELD}": value})
+    def owned(self, jobs: Any, _name: str, value: str) -> QuerySet[Job]:
+        return jobs.owned_by_name(value)
 
     def found(self, jobs: Any, _name: str, value: str) -> QuerySet[Job]:
         return jobs.found(value)

@@ -65,10 +65,10 @@ def find(name: str) -> Scheduled:
     return _shown([row_of(name)])[0]
 
 
-def faults() -> list[str]:
-    """What is wrong with schedules that are not paused, in words."""
+def faults(schedules: list[Scheduled] | None = None) -> list[str]:
+    """What is wrong with schedules that are not paused, in words; of these, where somebody has looked already."""
     found = []
-    for one in every():
+    for one in every() if schedules is None else schedules:
         if one.last_error and not one.paused:
             found.append(f"The schedule “{one.name}” could not begin its job: {one.last_error}")
         if one.overdue:

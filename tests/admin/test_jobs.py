@@ -1,4 +1,4 @@
-"""The admin: bars, filters and search for operators, and nothing to change by hand."""
+"""The admin's list of jobs: bars, kin, filters and search for operators, and nothing to change by hand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bulkops import services
 from bulkops.clock import from_now
 from bulkops.models import Cluster, Job
 from bulkops.states import JobState
+from tests.admin.conftest import staff
 
 pytestmark = pytest.mark.django_db
 
@@ -17,38 +18,10 @@ JOBS = "/admin/bulkops/job/"
 CLUSTERS = "/admin/bulkops/cluster/"
 
 
-@pytest.fixture
-def operator(person):
-    """May see and control every job, through the admin too."""
-    return staff(person("operator", "bulkops.view_job", "bulkops.change_job", "bulkops.view_cluster"))
-
-
-def staff(user):
-    user.is_staff = True
-    user.save()
-    return user
-
-
-@pytest.fixture
-def admin_of(client):
-    """The client, logged in."""
-
-    def login(user):
-        client.force_login(user)
-        return client
-
-    return login
-
-
-@pytest.fixture
-def job(owner):
-    return services.submit(user=owner, operation="note", items=["a", "b"], name="Spring prices", tags=["spring"])
-
-
 def test_the_list_shows_each_jobs_bar(operator, admin_of, job):
     job.chunks.update(cursor=1, succeeded=1)
     page = admin_of(operator).get(JOBS).content.decode()
-    assert '<progress max="100" value="50" aria-label="50 %">50 %</progress>' in page
+    assert 'max="100" value="50" aria-label="50 %">50 %</progress>' in page
     assert "1 of 2" in page
     assert "Spring prices" in page
 
@@ -143,6 +116,25 @@ def test_failed_items_are_shown_escaped(operator, admin_of, owner, worker):
     assert "<b>bold</b>" not in page
 
 
+def test_kin_lead_to_one_another(operator, admin_of, job):
+    services.cancel(job=job, actor=None)
+    child = services.retry(job=job, actor=None)
+    page = admin_of(operator).get(JOBS).content.decode()
+    assert f'<a href="{JOBS}{child.pk}/change/">retried by Spring prices, preparing</a>' in page
+    assert f'<a href="{JOBS}{job.pk}/change/">retries Spring prices</a>' in page
+    assert "retried by" in admin_of(operator).get(f"{JOBS}{job.pk}/change/").content.decode()
+
+
+def test_each_row_leads_to_page_items_events_and_report(operator, admin_of, job):
+    client = admin_of(operator)
+    page = client.get(JOBS).content.decode()
+    own = job.get_absolute_url()
+    for address in (own, f"{own}items/", f"{JOBS}{job.pk}/change/#events", f"{own}report.csv?bom=1"):
+        assert f'href="{address}"' in page
+        assert client.get(address).status_code == 200
+    assert 'id="events"' in client.get(f"{JOBS}{job.pk}/change/").content.decode()
+
+
 def test_nobody_adds_changes_or_deletes_a_job(admin_client, job):
     assert admin_client.get(f"{JOBS}add/").status_code == 403
     assert admin_client.get(f"{JOBS}{job.pk}/delete/").status_code == 403
@@ -164,20 +156,6 @@ def test_a_viewer_sees_jobs_and_has_no_action(colleague, admin_of, job):
     client.post(JOBS, {"action": "cancel", "_selected_action": [str(job.pk)]})
     job.refresh_from_db()
     assert job.state == JobState.QUEUED
-
-
-def test_the_action_cancels_and_says_what_it_could_not(operator, admin_of, job, person):
-    over = services.submit(user=person("other"), operation="note", items=["a"])
-    Job.objects.filter(pk=over.pk).update(state=JobState.COMPLETED, slot=None)
-    answer = admin_of(operator).post(
-        JOBS, {"action": "cancel", "_selected_action": [str(job.pk), str(over.pk)]}, follow=True
-    )
-    job.refresh_from_db()
-    assert job.state == JobState.CANCELLED
-    assert job.cancel_reason == "Cancelled in the admin"
-    assert job.events.filter(actor=operator, kind="cancel_requested").exists()
-    said = [str(message) for message in answer.context["messages"]]
-    assert said == [f"{over}: This job has ended already.", "1 job is cancelled or about to be."]
 
 
 def test_clusters_are_listed_with_who_lives(operator, admin_of):

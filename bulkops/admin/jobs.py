@@ -1,0 +1,211 @@
+"""The list of jobs with live bars, filters and actions, and one job with its trail and its kin."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.urls import path
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+
+from bulkops import progress, status
+from bulkops.admin import cells, dashboard, live
+from bulkops.admin.actions import JobActions
+from bulkops.admin.reading import ReadOnlyAdmin, ReadOnlyChangeList
+from bulkops.models import Chunk, Event, Job, Outcome
+from bulkops.states import OutcomeState
+
+if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+
+EVENTS_SHOWN = 50
+FAILED_SHOWN = 20
+
+
+class JobChangeList(ReadOnlyChangeList):
+    """Finds the figures and the kin of all the page's jobs at once."""
+
+    live = ""
+    """The address that tells how the page's active jobs go on; empty where there is none."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """The page's jobs, each with its figures and its children."""
+        super().get_results(request)
+        jobs = list(self.result_list)
+        figures = progress.of_many(jobs)
+        children = defaultdict(list)
+        for child in Job.objects.filter(parent__in=jobs).order_by("created_at"):
+            children[child.parent_id].append(child)
+        for job in jobs:
+            job.figures, job.kin = figures[job.pk], children[job.pk]
+        self.result_list = jobs
+        self.live = live.address(jobs)
+
+
+@admin.register(Job)
+class JobAdmin(JobActions, ReadOnlyAdmin):
+    """The list of jobs, one job, and the dashboard, which are for holders of `bulkops.view_job`."""
+
+    list_display = ("title", "operation", "owner", "condition", "bar", "counts", "created_at", "links", "family")
+    list_filter = ("state", "operation", "created_at", ("owner", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("owner", "parent")
+    list_per_page = 50
+    list_max_show_all = live.MOST
+    # Counting every job there ever was only to say “of 123456” would cost more than the page itself.
+    show_full_result_count = False
+    # Names the box; what is searched is `JobQuerySet.found`.
+    search_fields = ("name",)
+    search_help_text = "Name, id, operation, owner, input file or tag"
+    date_hierarchy = "created_at"
+    change_list_template = "bulkops/admin/job_list.html"
+    change_form_template = "bulkops/admin/job_change.html"
+    fieldsets = (
+        (
+            None,
+            {"fields": ("id", "operation", "name", "owner", "schedule", "condition", "bar", "counts", "message")},
+        ),
+        ("Where to", {"fields": ("links", "family")}),
+        (
+            "Input",
+            {"fields": ("input_name", "shown_params", "total", "limit", "parallelism", "tags", "shown_metadata")},
+        ),
+        ("Times", {"fields": ("created_at", "started_at", "finished_at")}),
+        ("End", {"fields": ("error", "error_code", "cancel_reason", "shown_result")}),
+        ("Work", {"fields": ("queue", "chunks", "failed_items", "events")}),
+    )
+
+    def has_view_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
+        """As everywhere: `bulkops.view_job`, or `bulkops.change_job`; here not even owners without them."""
+        user = request.user
+        return user.has_perm("bulkops.view_job") or user.has_perm("bulkops.change_job")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The dashboard and what htmx asks for, before Django's own, which take any other word for a job's id."""
+        return [
+            path("dashboard/", live.asked_of(self, dashboard.page), name="bulkops_job_dashboard"),
+            path("live/", live.asked_of(self, live.cells_of_jobs), name="bulkops_job_live"),
+            *super().get_urls(),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Job | None = None) -> list[str]:
+        """All of them."""
+        return [str(name) for _, options in self.fieldsets for name in options["fields"]]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """See JobChangeList."""
+        return JobChangeList
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """One job's page, with the address that tells how it goes on."""
+        job = kwargs.get("obj")
+        context["live"] = live.address([job] if job is not None else [])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """The same search as everywhere else."""
+        term = search_term.strip()
+        return (queryset.found(term) if term else queryset), False  # type: ignore[attr-defined]
+
+    def view_on_site(self, obj: Job) -> str:
+        """The job's own page, with its live card."""
+        return obj.get_absolute_url()
+
+    # -- columns and fields
+
+    @admin.display(description="job", ordering="name")
+    def title(self, job: Job) -> str:
+        """Its name, or the beginning of its id."""
+        return cells.title(job)
+
+    @admin.display(description="state", ordering="state")
+    def condition(self, job: Job) -> str:
+        """Its state, and in words what it does or waits for."""
+        return cells.state(job)
+
+    @admin.display(description="progress")
+    def bar(self, job: Job) -> str:
+        """How far it is."""
+        return cells.bar(job)
+
+    @admin.display(description="items")
+    def counts(self, job: Job) -> str:
+        """How many of how many, and how many went wrong."""
+        return cells.counts(job)
+
+    @admin.display(description="see")
+    def links(self, job: Job) -> str:
+        """To its page, its items, its events and its report."""
+        return cells.links(job)
+
+    @admin.display(description="retries")
+    def family(self, job: Job) -> str:
+        """The job whose items it took, and those that took of its own."""
+        kin = job.kin if hasattr(job, "kin") else job.children.order_by("created_at")
+        return cells.family(job.parent, kin)
+
+    @admin.display(description="parameters")
+    def shown_params(self, job: Job) -> str:
+        """The parameters, secrets masked."""
+        return as_json(status.shown_params(job))
+
+    @admin.display(description="metadata")
+    def shown_metadata(self, job: Job) -> str:
+        """What the submitter attached."""
+        return as_json(job.metadata)
+
+    @admin.display(description="result")
+    def shown_result(self, job: Job) -> str:
+        """What `finish` returned."""
+        return as_json(job.result)
+
+    @admin.display(description="chunks")
+    def chunks(self, job: Job) -> str:
+        """How its work is cut and who has it."""
+        found = Chunk.objects.filter(job=job)
+        held = found.filter(holder__isnull=False).count()
+        return f"{found.count():,}, {found.filter(finished=True).count():,} finished, {held:,} in hand"
+
+    @admin.display(description="failed items")
+    def failed_items(self, job: Job) -> str:
+        """The first few; the job's own page has them all."""
+        failed = Outcome.objects.filter(job=job, state=OutcomeState.FAILED).order_by("position")[:FAILED_SHOWN]
+        return table(("item", "error", "message"), [(one.position, one.error_code, one.message) for one in failed])
+
+    @admin.display(description="events")
+    def events(self, job: Job) -> str:
+        """The latest of its audit trail."""
+        latest = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
+        rows = [
+            (
+                f"{timezone.localtime(one.at):%Y-%m-%d %H:%M:%S}",
+                one.get_kind_display(),
+                one.to_state,
+                one.actor or "",
+                one.detail,
+            )
+            for one in latest
+        ]
+        return format_html('<div id="events">{}</div>', table(("at", "what", "state", "who", "detail"), rows))
+
+
+def as_json(value: Any) -> str:
+    """A JSON value for reading."""
+    return "-" if value in (None, {}) else format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """A plain table, everything in it escaped."""
+    if not rows:
+        return "-"
+    heads = format_html_join("", "<th>{}</th>", ((cell,) for cell in head))
+    lines = (format_html_join("", "<td>{}</td>", ((cell,) for cell in row)) for row in rows)
+    body = format_html_join("", "<tr>{}</tr>", ((line,) for line in lines))
+    return format_html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, body)

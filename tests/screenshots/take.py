@@ -1,0 +1,29 @@
+"""Takes the screenshots: each scene in light and dark, at the width of a desktop, a phone and the narrowest screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.screenshots.opening import opened
+from tests.screenshots.scenes import SCENES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WIDTHS = (1200, 375, 320)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_taken(name: str, browser: Browser, live_server: Any, screenshots: Path) -> None:
+    with opened(SCENES[name], browser, live_server.url) as page:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 800})
+                page.screenshot(path=screenshots / f"{name}-{scheme}-{width}.png", full_page=True)

@@ -24,10 +24,11 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long a kill storm lasts, and which one it is; how many examples are played, and images processed."""
+    """How long a kill storm lasts, and which one it is; how many examples are played or sent, and images processed."""
     parser.addoption("--storm-seconds", type=int, default=60)
     parser.addoption("--storm-seed", type=int, default=7)
     parser.addoption("--model-examples", type=int, default=None)
+    parser.addoption("--schema-examples", type=int, default=None)
     parser.addoption("--images", type=int, default=80)
 
 

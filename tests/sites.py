@@ -41,9 +41,10 @@ def free_port() -> int:
 class RealSite:
     """gunicorn as the Procfile runs it, on a port of its own."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, **env: str) -> None:
         self.port = free_port()
         self.log = log
+        self.env = env
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -52,7 +53,7 @@ class RealSite:
             self.process = subprocess.Popen(
                 [*GUNICORN, "--bind", f"127.0.0.1:{self.port}"],
                 cwd=settings.BASE_DIR,
-                env=environment(PGAPPNAME=WEB),
+                env=environment(PGAPPNAME=WEB, **self.env),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -32,6 +32,7 @@ SETTINGS = {
     "DESCRIPTION": "Run a long loop over many items as a job: one job per user, nothing lost.",
     "VERSION": "1",
     "PREPROCESSING_HOOKS": ["bulkops.api.docs.ours"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "bulkops.api.links.add"],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
 }

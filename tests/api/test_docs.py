@@ -26,6 +26,17 @@ def test_the_schema_describes_every_call_of_the_api(db: None):
             assert "401" in told["responses"]
 
 
+def test_each_answer_with_a_job_links_to_what_can_be_asked_of_it(db: None):
+    paths = Client().get("/api/schema/", headers={"Accept": "application/json"}).json()["paths"]
+    calls = {one["operationId"]: path for path, methods in paths.items() for one in methods.values()}
+    for path, status in (("/api/jobs/", "202"), ("/api/jobs/{id}/retry/", "202")):
+        links = paths[path]["post"]["responses"][status]["links"]
+        led_to = {calls[link["operationId"]] for link in links.values()}
+        assert led_to <= {path for path in paths if path.startswith("/api/jobs/{id}/") and "{position}" not in path}
+        assert len(led_to) >= 9
+    assert paths["/api/jobs/{id}/items/"]["get"]["responses"]["200"]["links"].keys() == {"decide_an_item_in_doubt"}
+
+
 def test_the_schema_is_yaml_unless_json_is_wanted(db: None):
     assert Client().get("/api/schema/").content.startswith(b"openapi:")
 

@@ -1,96 +1,157 @@
 """The schema keeps its word: calls made up from it, right and wrong ones, find no status and no body that it hides.
 
-In this process, through WSGI, with a worker that works off what was submitted between two calls.
+A real server and a real worker on the test database, asked by an ordinary user, a superuser and nobody. Each run sends
+the same calls, a few of each; `--schema-examples 500` sends others each time, and so many.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
-from django.core.wsgi import get_wsgi_application
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as bounds
 from hypothesis.errors import Unsatisfiable
 
 from bulkops import services, tokens
 from bulkops.models import Job
+from tests.clusters import wait_for
+from tests.sites import RealSite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
-EXAMPLES, STEPS = 10, 12
-BOUNDED = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=STEPS,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-EVERY_MODE = {"right": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.GenerationMode.NEGATIVE}
+EXAMPLES, SCENARIOS, STEPS = 3, 10, 12
+ACTORS = ("owner", "superuser", "nobody")
+MODES = {"right": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.GenerationMode.NEGATIVE}
 
 
 @pytest.fixture
-def job(owner: Any, worker: Any) -> Job:
-    """One that has ended with an item of each kind."""
-    return worker.finish(services.submit(user=owner, operation="failing", items=["a", "bad", "doubt"]))
+def bounded(pytestconfig: pytest.Config) -> Callable[[int], bounds]:
+    """How many examples are sent: so many in CI, or as many as the option says, others in each run."""
+    wanted = pytestconfig.getoption("--schema-examples")
+
+    def make(usual: int) -> bounds:
+        return bounds(
+            max_examples=wanted or usual,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=wanted is None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+
+    return make
 
 
 @pytest.fixture
-def schema(owner: Any, job: Job, settings: Any) -> Any:
-    """With a token of the owner's."""
-    settings.BULKOPS = {**settings.BULKOPS, "api_submits_per_minute": 1_000_000, "api_anonymous_per_minute": 1_000_000}
-    settings.BULKOPS |= {"login_failures": 1_000_000}
-    headers = {"Host": "localhost", "Accept": "application/json"}
-    found = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application(), headers=headers)
-    _, text = tokens.make(user=owner, name="schemathesis")
-    found.config.update(headers={"Authorization": f"Token {text}", "Host": "localhost"})
-    # An operation has rules of its own for parameters and items, and no text may hold a NUL.
-    accepting = found.config.checks.positive_data_acceptance
-    accepting.expected_statuses = [*accepting.expected_statuses, "400", "422"]
-    return found
+def ended(owner: Any, cluster: Any) -> Job:
+    """The owner's, with an item of each kind."""
+    job = services.submit(user=owner, operation="failing", items=["a", "bad", "doubt"])
+    return wait_for(lambda: Job.objects.filter(pk=job.pk, finished_at__isnull=False).first(), 30)
 
 
-@pytest.mark.parametrize("mode", EVERY_MODE)
-def test_each_call_is_answered_as_the_schema_says(schema: Any, job: Job, worker: Any, mode: str):
-    wrong, statuses = [], set()
-    for operation in (one.ok() for one in schema.get_all_operations()):
+@pytest.fixture
+def site(ended: Job, tmp_path: Path) -> Iterator[RealSite]:
+    served = RealSite(tmp_path / "site.log", DJANGO_SETTINGS_MODULE="tests.api.unlimited_settings")
+    served.start()
+    yield served
+    served.kill()
+    assert "Traceback" not in served.log.read_text()
 
-        @BOUNDED
-        @given(case=operation.as_strategy(generation_mode=EVERY_MODE[mode]))
-        def call(case: Any) -> None:
-            if len(statuses) % 2 == 0:
-                make_real(case, job)
-            answer = case.call(headers=schema.config.headers)
-            statuses.add((case.method, case.path, answer.status_code))
-            case.validate_response(answer, headers=schema.config.headers)
-            worker.drain()
 
-        try:
-            call()
-        except Unsatisfiable:
-            continue  # there is nothing in it that could be wrong
-        except (Exception, BaseExceptionGroup) as error:
-            wrong.append(f"{operation.method} {operation.path}: {error}")
+@pytest.fixture
+def schema_for(site: RealSite, owner: Any, django_user_model: Any) -> Callable[[str], Any]:
+    """The schema, with the headers of an actor."""
+
+    def make(actor: str) -> Any:
+        found = schemathesis.openapi.from_url(f"http://127.0.0.1:{site.port}/api/schema/")
+        headers = {}
+        if actor != "nobody":
+            user = owner if actor == "owner" else django_user_model.objects.create_superuser(actor)
+            headers["Authorization"] = f"Token {tokens.make(user=user, name='schemathesis')[1]}"
+        found.config.update(headers=headers)
+        # An operation has rules of its own for parameters and items, and no text may hold a NUL.
+        accepting = found.config.checks.positive_data_acceptance
+        accepting.expected_statuses = [*accepting.expected_statuses, "400", "422"]
+        if actor == "nobody":
+            found.config.checks.positive_data_acceptance.enabled = False
+            found.config.checks.negative_data_rejection.enabled = False
+        return found
+
+    return make
+
+
+def test_each_call_is_answered_as_the_schema_says(schema_for: Any, bounded: Any, ended: Job):
+    wrong = []
+    for actor in ACTORS:
+        schema = schema_for(actor)
+        told: set[tuple[str, int]] = set()
+        for mode in MODES:
+            for operation in (one.ok() for one in schema.get_all_operations()):
+                try:
+                    call(schema, operation, mode, bounded(EXAMPLES), ended, told)
+                except Unsatisfiable:
+                    continue  # there is nothing in it that could be wrong
+                except (Exception, BaseExceptionGroup) as error:
+                    wrong.append(f"{actor} {operation.method} {operation.path}: {error}")
+        statuses = {status for _, status in told}
+        if actor == "nobody":
+            assert statuses == {401, 404}, told  # 404 where the address itself is wrong
+        else:
+            assert statuses >= {200, 202, 404, 409, 422}, told
     assert wrong == [], "\n".join(wrong)
-    codes = {code for _, _, code in statuses}
-    assert codes >= ({200, 202, 404} if mode == "right" else {422})
 
 
-def make_real(case: Any, job: Job) -> None:
-    """What nobody makes up by chance: an id that there is, an operation that there is."""
-    if "id" in (case.path_parameters or {}):
+def call(schema: Any, operation: Any, mode: str, bounds: bounds, job: Job, told: set[tuple[str, int]]) -> None:
+    @bounds
+    @given(case=operation.as_strategy(generation_mode=MODES[mode]))
+    def send(case: Any) -> None:
+        make_real(case, job)
+        answer = case.call(headers=schema.config.headers)
+        told.add((operation.label, answer.status_code))
+        case.validate_response(answer, headers=schema.config.headers)
+
+    send()
+
+
+def make_real(case: Any, job: Job | None = None) -> None:
+    """What nobody makes up by chance, in most right calls: an id that there is, a submission that is taken, a page."""
+    seed = len(str(case.body)) + len(str(case.query))
+    if seed % 5 == 0 or case.meta.generation.mode == MODES["wrong"]:
+        return
+    if job is not None and "id" in case.path_parameters:
         case.path_parameters["id"] = str(job.pk)
-    if isinstance(case.body, dict) and isinstance(case.body.get("operation"), str):
-        case.body["operation"] = "note"
-        case.body.setdefault("items", ["a"])
+    if case.operation.label == "GET /api/jobs/":
+        case.query.pop("page", None)
+    elif case.operation.label == "POST /api/jobs/":
+        case.query.clear()
+        if case.media_type == "application/json":
+            case.body = {"operation": "slow-note", "items": ["a"] * 20, "name": str(case.body)[:200]}
+    elif isinstance(case.body, dict) and not case.operation.label.endswith(("/rate/", "/decide/")) and seed % 2:
+        case.body = {}
 
 
-def test_calls_that_follow_from_one_another_are_answered_as_the_schema_says(schema: Any):
+def test_calls_that_follow_from_one_another_are_answered_as_the_schema_says(schema_for: Any, bounded: Any, ended: Job):
+    schema = schema_for("owner")
+    schema.config.phases.stateful.inference.algorithms = []  # the schema's own links, and no others
+    followed = set()
+
     class Machine(schema.as_state_machine()):
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": schema.config.headers}
 
+        def before_call(self, case: Any) -> None:
+            make_real(case)
+
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            followed.add((case.operation.label, response.status_code))
             case.validate_response(response, headers=schema.config.headers)
 
-    Machine.run(settings=BOUNDED)
+    Machine.run(settings=bounded(SCENARIOS))
+    assert ("POST /api/jobs/", 202) in followed
+    assert any(label.startswith("GET /api/jobs/{id}/") and status == 200 for label, status in followed)
+    assert any(label.startswith("POST /api/jobs/{id}/") and status != 404 for label, status in followed)

@@ -12,7 +12,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import Error
 from django.shortcuts import render, resolve_url
 from django.utils.http import urlencode
-from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.http import HttpResponseClientRedirect, reswap
 from django_htmx.middleware import HtmxDetails
 
 from bulkops.outage import is_away
@@ -92,6 +92,23 @@ def database_may_be_away(view: View) -> View:
             if not is_away(error):
                 raise
             return database_away(request)
+
+    return guarded
+
+
+def form_stays(view: View) -> View:
+    """A form that htmx sent while the database is away stays as it is, with words at its buttons; else as the view.
+
+    Its page is 503, which htmx does not swap (see base.html), and would take away what was entered.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE or not is_htmx(request) or request.method != "POST":
+            return response
+        words = render(request, "bulkops/_unanswered.html", status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        return reswap(words, "none")
 
     return guarded
 

@@ -36,7 +36,7 @@ from bulkops.exceptions import (
 )
 from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploads
 from bulkops.web.forms import SubmitForms
-from bulkops.web.guards import database_may_be_away, is_htmx, person_required
+from bulkops.web.guards import database_may_be_away, form_stays, is_htmx, person_required
 from bulkops.web.starting import Start
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ SWAPPED = {HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
 @csrf_exempt  # checked in `_posted`: the uploads must be bounded before anything looks for the token in the body
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@form_stays
 @database_may_be_away
 @person_required
 def operation(request: HttpRequest, name: str) -> HttpResponse:

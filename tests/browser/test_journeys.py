@@ -206,24 +206,6 @@ def test_the_button_is_off_at_once_on_pressing(tab: Callable[..., Page], cluster
     page.wait_for_url(re.compile("/jobs/"))
 
 
-def test_silence_is_told_without_script_and_polling_survives_it(
-    tab: Callable[..., Page], cluster: Any, accounts: Callable[[int], None], silence: Silence
-) -> None:
-    accounts(1_000)
-    page = tab("/operations/deposit/")
-    start_deposit(page, 0.1)
-    told = page.get_by_text("No news for some seconds, still trying")
-    expect(told).to_be_hidden()
-    page.route("**/progress/**", lambda route: route.abort())
-    expect(told).to_be_visible()
-    page.unroute("**/progress/**")
-    expect(told).to_be_hidden()
-    job = Job.objects.get()
-    services.cancel(job=job, actor=job.owner)
-    expect(page.get_by_role("heading", name="Cancelled", exact=True)).to_be_visible()
-    silence.forgive_lost_requests()
-
-
 def test_a_session_that_ended_takes_the_tab_to_the_login(
     tab: Callable[..., Page], owner: Any, cluster: Any, accounts: Callable[[int], None]
 ) -> None:
@@ -231,6 +213,10 @@ def test_a_session_that_ended_takes_the_tab_to_the_login(
     page = tab("/operations/deposit/")
     start_deposit(page, 0.1)
     job_url = page.url
+    page.evaluate(
+        "new MutationObserver(() => document.querySelector('.live input') && console.error('a form in it'))"
+        ".observe(document.body, {childList: true, subtree: true})"
+    )
     page.context.clear_cookies()
     page.wait_for_url(re.compile("/accounts/login/"))
     page.get_by_label("Username").fill("owner")

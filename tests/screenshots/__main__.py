@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots [name ...]`: pictures of all scenes, or of those whose names begin so, in .screenshots/."""
+"""`python -m tests.screenshots [name ...]`: pictures of all scenes, or of those so named, in .screenshots/."""
 
 from __future__ import annotations
 

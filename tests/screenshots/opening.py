@@ -36,7 +36,7 @@ def opened(
         address = scene.arrange(stage)
         page = context.new_page()
         listen(page)
-        answer: Response | None = page.goto(address, wait_until="load" if scene.moving else "networkidle")
+        answer: Response | None = page.goto(address)
         assert answer is not None
         assert answer.status == scene.status, f"{scene.name}: {answer.status}"
         if scene.act is not None:

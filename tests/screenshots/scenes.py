@@ -42,8 +42,6 @@ class Scene:
     """“owner”, “operator” (a superuser) or “” for nobody."""
     ours: bool = True
     """Whether the page is made by this project's own templates, and not by Django's or a packaged script."""
-    moving: bool = False
-    """Whether it is worth a look in the moment only, as a card that polls."""
 
 
 SCENES: dict[str, Scene] = {}
@@ -135,7 +133,7 @@ def _(stage: Stage) -> str:
     return "/"
 
 
-@scene("home-running", moving=True)
+@scene("home-running")
 def _(stage: Stage) -> str:
     history(stage)
     stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3, "skipped": 18}, ago=125)
@@ -167,28 +165,28 @@ def history(stage: Stage) -> None:
 # -- a job in each of its states
 
 
-@scene("job-preparing", moving=True)
+@scene("job-preparing")
 def _(stage: Stage) -> str:
     job = stage.job(JobState.PREPARING, ago=9, collects=True, prepared=31_000, name="Whole season")
     Job.objects.filter(pk=job.pk).update(total=None)
     return job.get_absolute_url()
 
 
-@scene("job-queued", moving=True)
+@scene("job-queued")
 def _(stage: Stage) -> str:
     for number in range(3):
         stage.job(JobState.QUEUED, owner=stage.person(f"colleague{number}"), ago=40)
     return stage.job(JobState.QUEUED, ago=12).get_absolute_url()
 
 
-@scene("job-running", moving=True)
+@scene("job-running")
 def _(stage: Stage) -> str:
     counts = {"succeeded": 20_411, "failed": 3, "skipped": 18}
     job = stage.job(JobState.RUNNING, total=48_210, counts=counts, ago=125, message="Row 41, Winter Garden")
     return job.get_absolute_url()
 
 
-@scene("job-running-large", moving=True)
+@scene("job-running-large")
 def _(stage: Stage) -> str:
     counts = {"succeeded": 7_654_321, "failed": 12_345, "skipped": 234_567, "in_doubt": 1_204, "deferred": 3_210}
     job = stage.job(
@@ -198,24 +196,24 @@ def _(stage: Stage) -> str:
     return job.get_absolute_url()
 
 
-@scene("job-stalled", moving=True)
+@scene("job-stalled")
 def _(stage: Stage) -> str:
     job = stage.job(JobState.RUNNING, total=480, counts={"succeeded": 120}, ago=60)
     stage.no_worker()
     return job.get_absolute_url()
 
 
-@scene("job-pausing", moving=True)
+@scene("job-pausing")
 def _(stage: Stage) -> str:
     return stage.held(stage.job(JobState.PAUSING, total=480, counts={"succeeded": 120})).get_absolute_url()
 
 
-@scene("job-paused", moving=True)
+@scene("job-paused")
 def _(stage: Stage) -> str:
     return stage.job(JobState.PAUSED, total=480, counts={"succeeded": 120, "failed": 2}).get_absolute_url()
 
 
-@scene("job-cancelling", moving=True)
+@scene("job-cancelling")
 def _(stage: Stage) -> str:
     return stage.held(stage.job(JobState.CANCELLING, total=480, counts={"succeeded": 120})).get_absolute_url()
 
@@ -302,12 +300,12 @@ def _open(words: str) -> Callable[[Page, Stage], None]:
     return lambda page, _stage: page.get_by_text(words, exact=True).click()
 
 
-@scene("job-cancel-asked", act=_open("Cancel …"), moving=True)
+@scene("job-cancel-asked", act=_open("Cancel …"))
 def _(stage: Stage) -> str:
     return stage.job(JobState.RUNNING, total=480, counts={"succeeded": 120}).get_absolute_url()
 
 
-@scene("job-speed-asked", act=_open("Speed …"), moving=True)
+@scene("job-speed-asked", act=_open("Speed …"))
 def _(stage: Stage) -> str:
     return stage.job(JobState.RUNNING, total=480, counts={"succeeded": 120}, rate_per_second=2.5).get_absolute_url()
 
@@ -318,7 +316,7 @@ def _news_stops(page: Page, _stage: Stage) -> None:
     page.evaluate("document.querySelector('.silence').getAnimations().forEach((one) => one.finish())")
 
 
-@scene("job-no-news", act=_news_stops, moving=True)
+@scene("job-no-news", act=_news_stops)
 def _(stage: Stage) -> str:
     return stage.job(JobState.RUNNING, total=480, counts={"succeeded": 120}).get_absolute_url()
 
@@ -328,7 +326,7 @@ def _card_away(page: Page, stage: Stage) -> None:
     page.get_by_text("The database does not answer").first.wait_for()
 
 
-@scene("job-database-away", act=_card_away, moving=True)
+@scene("job-database-away", act=_card_away)
 def _(stage: Stage) -> str:
     return stage.job(JobState.RUNNING, total=480, counts={"succeeded": 120}).get_absolute_url()
 
@@ -381,7 +379,7 @@ def _(stage: Stage) -> str:
     return "/operations/call-http-api/"
 
 
-@scene("form-while-active", moving=True)
+@scene("form-while-active")
 def _(stage: Stage) -> str:
     stage.job(JobState.RUNNING, total=480, counts={"succeeded": 120}, name="Whole season")
     return "/operations/reprice-tickets/"
@@ -399,7 +397,7 @@ def _second_press(page: Page, stage: Stage) -> None:
     press("Start")(page, stage)
 
 
-@scene("form-second-press", act=_second_press, moving=True)
+@scene("form-second-press", act=_second_press)
 def _(stage: Stage) -> str:
     return "/operations/reprice-tickets/"
 

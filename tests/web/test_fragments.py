@@ -216,3 +216,12 @@ def test_the_poll_interval_is_a_setting(as_owner: Client, job: Job) -> None:
     card = card_of(as_owner, job).content.decode()
     assert "every 2500ms" in card
     assert "silence-9" in card
+
+
+def test_a_form_sent_while_the_database_is_away_keeps_what_was_entered(as_owner: Client, alive: Cluster) -> None:
+    with mock.patch(CURSOR, side_effect=OperationalError("gone")):
+        response = as_owner.post("/operations/note/", {"items": "a", "action": "start"}, headers={"HX-Request": "true"})
+        plain = as_owner.post("/operations/note/", {"items": "a", "action": "start"})
+    assert (response.status_code, response["HX-Reswap"]) == (422, "none")
+    assert 'hx-swap-oob="innerHTML"' in response.content.decode()
+    assert plain.status_code == 503

@@ -1,0 +1,119 @@
+"""Every page in every state, in a real browser: usable by everybody, silent, at home, and under a strict policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.screenshots.opening import opened
+from tests.screenshots.scenes import SCENES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Response
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+EXCUSED = {"database-away": ["meta-refresh"]}
+"""That page loads itself again, as it says; there is nothing on it to lose, and nothing else to come for."""
+BY_COLOUR = ("color-contrast", "link-in-text-block")
+BY_WIDTH = ("target-size", "scrollable-region-focusable", "empty-table-header", "label")
+NARROW = 320
+LOOSE = ("unsafe-inline", "unsafe-eval", "unsafe-hashes", "*", "http:", "https:", "blob:")
+OURS = [name for name, scene in SCENES.items() if scene.ours]
+
+
+class Ear:
+    """What a page complains of, asks of others, and is allowed."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.complaints: list[str] = []
+        self.strangers: list[str] = []
+        self.policies: dict[str, str] = {}
+
+    def listen(self, page: Page) -> None:
+        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("response", self._note)
+
+    def _note(self, response: Response) -> None:
+        address = response.url
+        if not address.startswith((self.home, "data:")):
+            self.strangers.append(address)
+        elif response.headers.get("content-type", "").startswith("text/html"):
+            self.policies[address] = response.headers.get("content-security-policy", "")
+
+    def errors(self) -> list[str]:
+        """Without what the browser says of every answer that is no success, and of polls that a scene cuts off."""
+        expected = (
+            "Failed to load resource",
+            "htmx:sendError",
+            "htmx:afterRequest",
+            "htmx:responseError",
+            "Response Status Error",
+        )
+        return [text for text in self.complaints if not text.startswith(expected)]
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds by those rules, or by all. The library is put into the page once, which is what takes longest."""
+    only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": STANDARDS}
+    options = {"runOnly": only, "resultTypes": ["violations"]}
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found: list[Any] = page.evaluate("async (options) => (await axe.run(options)).violations", options)
+    return [f"{one['id']}: {node['html'][:160]} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+
+def overflow(page: Page) -> list[str]:
+    """What sticks out of the page to the right."""
+    found: list[str] = page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+          [...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+            .map((one) => one.outerHTML.slice(0, 120))"""
+    )
+    return found
+
+
+def loose(policies: dict[str, str], *, but: tuple[str, ...] = ()) -> list[str]:
+    """Sources in a policy that anybody could use; a page without a policy counts too."""
+    found = [address for address, policy in policies.items() if "default-src" not in policy]
+    for address, policy in policies.items():
+        for directive in policy.split(";"):
+            name, *sources = directive.split()
+            found += [f"{address}: {name} {one}" for one in sources if one.strip("'") in LOOSE and name not in but]
+    return found
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_page_is_usable_by_everybody_light_and_dark_wide_and_narrow(
+    name: str, browser: Browser, live_server: Any
+) -> None:
+    ear = Ear(live_server.url)
+    with opened(SCENES[name], browser, live_server.url, ear.listen) as page:
+        page.emulate_media(color_scheme="light")
+        assert [one for one in violations(page) if one.partition(":")[0] not in EXCUSED.get(name, ())] == []
+        page.emulate_media(color_scheme="dark")
+        assert violations(page, *BY_COLOUR) == []
+        page.set_viewport_size({"width": NARROW, "height": 640})
+        assert overflow(page) == []
+        assert violations(page, *BY_WIDTH) == []
+        assert page.title() != ""
+    assert ear.errors() == []
+    assert ear.strangers == []
+    assert loose(ear.policies) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENES) - set(OURS)))
+def test_a_packaged_page_stays_at_home_and_under_the_policy(name: str, browser: Browser, live_server: Any) -> None:
+    """What Django's admin and the API's viewers draw is theirs; where they load it from, and what may run, is ours."""
+    ear = Ear(live_server.url)
+    with opened(SCENES[name], browser, live_server.url, ear.listen):
+        pass
+    assert ear.errors() == []
+    assert ear.strangers == []
+    # The viewers of the API style themselves while they run.
+    assert loose(ear.policies, but=("style-src",) if name.startswith("api-") else ()) == []

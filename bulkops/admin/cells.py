@@ -79,10 +79,13 @@ def counts(job: Job, replaced: str = "") -> str:
 def state(job: Job, replaced: str = "") -> str:
     """Its state, and in words what it does or waits for where that says more."""
     now, label = figures_of(job), job.get_state_display()
-    says_more = now.words.casefold() not in {label.casefold(), label.replace(" with", ", with").casefold()}
-    more = format_html('<br><span class="job-words">{}</span>', now.words) if says_more else ""
+    # “Paused: the shop is closed” beside “paused” need not say it twice.
+    words = now.words[len(label) + 2 :] if now.words.casefold().startswith(f"{label}: ") else now.words
+    says_more = words.casefold() not in {label.casefold(), label.replace(" with", ", with").casefold()}
+    more = format_html(' <span class="job-words">{}</span>', words) if says_more else ""
     return format_html(
-        '<span class="job-state tone-{}{}" id="state-{}"{}><span class="job-dot" aria-hidden="true"></span>{}{}</span>',
+        '<span class="job-state tone-{}{}" id="state-{}"{}>'
+        '<span class="job-word"><span class="job-dot" aria-hidden="true"></span>{}</span>{}</span>',
         tone(job),
         " stalled" if now.stalled else "",
         job.pk.hex,
@@ -95,6 +98,11 @@ def state(job: Job, replaced: str = "") -> str:
 def tone(job: Job) -> str:
     """The colour of its state."""
     return TONES.get(JobState(job.state), "busy")
+
+
+def done(job: Job, replaced: str = "") -> str:
+    """How far it is, drawn and counted."""
+    return format_html("{}{}", bar(job, replaced), counts(job, replaced))
 
 
 def links(job: Job) -> str:
@@ -114,7 +122,7 @@ def family(parent: Job | None, children: Iterable[Job]) -> str:
     """The job whose items it took, and those that took of its own."""
     found = [(f"retries {title(parent)}", _change(parent))] if parent is not None else []
     found += [(f"retried by {title(child)}, {child.get_state_display()}", _change(child)) for child in children]
-    return joined(found) or "-"
+    return joined(found)
 
 
 def link(job: Job) -> str:

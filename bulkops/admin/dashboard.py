@@ -39,8 +39,7 @@ class Row:
 
     job: Job
     state: str
-    bar: str
-    counts: str
+    done: str
     links: str
 
 
@@ -72,7 +71,7 @@ class Dashboard:
         return cls(
             diagnosis=diagnosis,
             schedules=schedules,
-            rows=[Row(job, cells.state(job), cells.bar(job), cells.counts(job), cells.links(job)) for job in jobs],
+            rows=[Row(job, cells.state(job), cells.done(job), cells.links(job)) for job in jobs],
             per_second=sum(running),
             at=timezone.now(),
         )

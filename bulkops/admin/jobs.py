@@ -52,7 +52,7 @@ class JobChangeList(ReadOnlyChangeList):
 class JobAdmin(JobActions, ReadOnlyAdmin):
     """The list of jobs, one job, and the dashboard, which are for holders of `bulkops.view_job`."""
 
-    list_display = ("title", "operation", "owner", "condition", "bar", "counts", "created_at", "links", "family")
+    list_display = ("title", "done", "condition", "links", "owner", "created_at")
     list_filter = ("state", "operation", "created_at", ("owner", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("owner", "parent")
     list_per_page = 50
@@ -68,9 +68,9 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("id", "operation", "name", "owner", "schedule", "condition", "bar", "counts", "message")},
+            {"fields": ("id", "operation", "name", "owner", "schedule", "condition", "done", "message")},
         ),
-        ("Where to", {"fields": ("links", "family")}),
+        ("Where to", {"fields": ("links",)}),
         (
             "Input",
             {"fields": ("input_name", "shown_params", "total", "limit", "parallelism", "tags", "shown_metadata")},
@@ -122,8 +122,8 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
 
     @admin.display(description="job", ordering="name")
     def title(self, job: Job) -> str:
-        """Its name, or the beginning of its id."""
-        return cells.title(job)
+        """Its name, or the beginning of its id, and what it does."""
+        return format_html('{} <span class="job-words">{}</span>', cells.title(job), job.operation)
 
     @admin.display(description="state", ordering="state")
     def condition(self, job: Job) -> str:
@@ -131,25 +131,16 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
         return cells.state(job)
 
     @admin.display(description="progress")
-    def bar(self, job: Job) -> str:
+    def done(self, job: Job) -> str:
         """How far it is."""
-        return cells.bar(job)
-
-    @admin.display(description="items")
-    def counts(self, job: Job) -> str:
-        """How many of how many, and how many went wrong."""
-        return cells.counts(job)
+        return cells.done(job)
 
     @admin.display(description="see")
     def links(self, job: Job) -> str:
-        """To its page, its items, its events and its report."""
-        return cells.links(job)
-
-    @admin.display(description="retries")
-    def family(self, job: Job) -> str:
-        """The job whose items it took, and those that took of its own."""
+        """To its page, its items, its events and its report; to the job it retries, and to those that retry it."""
         kin = job.kin if hasattr(job, "kin") else job.children.order_by("created_at")
-        return cells.family(job.parent, kin)
+        family = cells.family(job.parent, kin)
+        return format_html("{}<br>{}", cells.links(job), family) if family else cells.links(job)
 
     @admin.display(description="parameters")
     def shown_params(self, job: Job) -> str:

@@ -68,7 +68,7 @@ def cells_of_jobs(request: HttpRequest, _model_admin: ModelAdmin) -> HttpRespons
     drawn = []
     for job in jobs:
         job.figures = figures[job.pk]
-        drawn += [draw(job, cells.OUT_OF_BAND) for draw in (cells.state, cells.bar, cells.counts)]
+        drawn += [draw(job, cells.OUT_OF_BAND) for draw in (cells.state, cells.done)]
     return render(request, "bulkops/admin/_live.html", {"live": address(jobs), "cells": drawn})
 
 

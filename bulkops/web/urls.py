@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bulkops.web import control, files, fragments, health, pages, reports, submitting
+from bulkops.web import control, files, fragments, health, job_list, pages, reports, submitting, wall
 
 app_name = "bulkops"
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("operations/<slug:name>/", submitting.operation, name="operation"),
+    path("jobs/", job_list.jobs, name="jobs"),
+    path("jobs/active/", wall.wall, name="wall"),
     path("jobs/open/", pages.open_job, name="open-job"),
     path("jobs/<uuid:pk>/", pages.job, name="job"),
     path("jobs/<uuid:pk>/items/", pages.job_items, name="job-items"),

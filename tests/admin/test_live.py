@@ -43,6 +43,12 @@ def test_an_answer_replaces_state_bar_and_counts_and_asks_again(operator, admin_
     assert "1 of 2" in answer
 
 
+def test_a_reason_stands_beside_the_state_and_not_twice(operator, admin_of, job):
+    services.pause(job=job, actor=None, reason="The shop is closed.")
+    answer = admin_of(operator).get(LIVE, {"jobs": job.pk.hex}).content.decode()
+    assert re.search(r"</span>paused</span> <span class=\"job-words\">The shop is closed</span>", answer)
+
+
 def test_nobody_asks_for_what_has_ended(operator, admin_of, job):
     services.cancel(job=job, actor=None)
     client = admin_of(operator)

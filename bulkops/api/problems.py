@@ -160,6 +160,13 @@ KINDS = {
             "Wait as long as Retry-After says.",
         ),
         Kind(
+            "internal-error",
+            500,
+            "Something broke",
+            "A mistake of the server's own, which was logged. Whether something was stored, nobody knows.",
+            "Tell an administrator when it was; a submission can be sent again with the same idempotency key.",
+        ),
+        Kind(
             "no-worker",
             503,
             "No worker is running",

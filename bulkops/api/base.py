@@ -68,6 +68,12 @@ class ApiView(Refusing, APIView):
     versioning_class = None
     schema: Any = AutoSchema()
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Before anything reads the body: Django, like WSGI, takes one without a length for an empty one."""
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            raise problems.Problem("length-required")
+        super().initial(request, *args, **kwargs)
+
     def perform_authentication(self, request: Request) -> None:
         """Anonymous calls are counted, since anybody can make any number of them."""
         super().perform_authentication(request)

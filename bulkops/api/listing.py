@@ -10,6 +10,7 @@ import django_filters
 from django import forms
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from rest_framework.settings import api_settings
 
 from bulkops import progress
 from bulkops.api import statuses
@@ -36,9 +37,10 @@ class Moment(forms.Field):
         if value in self.empty_values:
             return None
         try:
-            if not RFC_3339.fullmatch(value):
+            text = value.replace(" ", "+")  # as answers have it, and as it reads where nobody escaped it
+            if not RFC_3339.fullmatch(text):
                 raise ValueError
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             raise ValidationError("A moment looks like 2030-01-31T12:00:00Z.") from None
 
@@ -89,6 +91,15 @@ class PositionForm(forms.Form):
     page_size = forms.IntegerField(min_value=1, max_value=LARGEST_PAGE, required=False)
 
 
+def only(request: Request, *names: str) -> None:
+    """Raises a problem for other parameters: a filter, or a dry run, that is misspelt must not be left out."""
+    unknown = set(request.query_params) - {*names, api_settings.URL_FORMAT_OVERRIDE}
+    if unknown:
+        detail = f"There is no such parameter; there are {', '.join(names)}."
+        errors = [{"pointer": "#", "parameter": name, "detail": detail} for name in sorted(unknown)]
+        raise Problem("validation", "The address asks for something that there is not.", errors=errors)
+
+
 def asked(form: type[forms.Form], request: Request) -> dict[str, Any]:
     """What the address says, checked. Raises a problem."""
     return checked(form(request.query_params))
@@ -108,6 +119,7 @@ def _faults(form: Any) -> Iterable[dict[str, str]]:
 
 def page_of_jobs(request: Request) -> dict[str, Any]:
     """One page of the jobs that the user may see."""
+    only(request, *JobFilter.base_filters, *PageForm.base_fields)
     jobs = Job.objects.visible_to(request.user)
     wanted = asked(PageForm, request)
     filtered = JobFilter(request.query_params, queryset=jobs)

@@ -125,6 +125,13 @@ KINDS = {
             "Send the same request again in a second.",
         ),
         Kind(
+            "length-required",
+            411,
+            "How long is the body?",
+            "The body came in chunks, without its length. What cannot be read is not taken for an empty body.",
+            "Send the header Content-Length: let your client hold the whole body, or name its length.",
+        ),
+        Kind(
             "too-large",
             413,
             "The content is too large",

@@ -27,6 +27,7 @@ PROMISED = {
     "active-job-exists": 409,
     "not-allowed-now": 409,
     "idempotency-key-in-flight": 409,
+    "length-required": 411,
     "too-large": 413,
     "unsupported-media-type": 415,
     "validation": 422,

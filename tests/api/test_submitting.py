@@ -169,6 +169,20 @@ def test_a_dry_run_says_what_would_come_of_it_and_stores_nothing(mine: Any, work
     assert problem(mine.post(f"{JOBS}?dry_run=perhaps", {})) == (422, "validation")
 
 
+def test_a_dry_run_that_is_misspelt_starts_nothing(mine: Any, worker: Any):
+    answer = mine.post("/api/jobs/?dry-run=true", {"operation": "note", "items": ["a"]})
+    assert problem(answer) == (422, "validation")
+    assert not Job.objects.exists()
+
+
+def test_a_body_of_unknown_length_is_not_taken_for_an_empty_one(mine: Any, job: Job):
+    sent = {"content_type": "application/json", "headers": {"Transfer-Encoding": "chunked"}}
+    answer = mine.client.generic("POST", f"/api/jobs/{job.pk}/cancel/", b"", **sent)
+    assert problem(answer) == (411, "length-required")
+    job.refresh_from_db()
+    assert job.state == "queued"
+
+
 def test_a_dry_run_keeps_no_files(mine: Any, worker: Any, settings: Any):
     body = {"operation": "copy-files", "file": SimpleUploadedFile("a.txt", b"hello")}
     assert mine.client.post(f"{JOBS}?dry_run=1", body).status_code == 200

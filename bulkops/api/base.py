@@ -6,9 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.signals import got_request_exception
+from django.db.transaction import non_atomic_requests
 from django.urls import resolve, reverse
 from django.utils.log import log_response
 from drf_spectacular.openapi import AutoSchema
+from rest_framework.metadata import SimpleMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -66,7 +69,14 @@ class ApiView(Refusing, APIView):
     renderer_classes: Any = (JSONRenderer,)
     throttle_classes: Any = ()
     versioning_class = None
+    content_negotiation_class = DefaultContentNegotiation
+    metadata_class: Any = SimpleMetadata
     schema: Any = AutoSchema()
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Outside the host's ATOMIC_REQUESTS: a refusal would roll back what counts the tries that were refused."""
+        return non_atomic_requests(super().as_view(**initkwargs))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before anything reads the body: Django, like WSGI, takes one without a length for an empty one."""

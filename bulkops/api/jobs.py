@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
 
@@ -81,7 +81,13 @@ class Jobs(ApiView):
         "idempotency-key-reused",
         "no-worker",
         body=True,
-        request={"application/json": shapes.Submission, "multipart/form-data": shapes.FileSubmission},
+        request={
+            "application/json": shapes.Submission,
+            "multipart/form-data": OpenApiRequest(
+                shapes.FileSubmission,
+                encoding={name: {"contentType": "application/json"} for name in ("params", "metadata", "tags")},
+            ),
+        },
         parameters=[KEY, parameter("dry_run", bool, "Say what would become of it, and store nothing.")],
     )
     def post(self, request: Request) -> Response:

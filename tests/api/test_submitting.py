@@ -110,6 +110,27 @@ def test_what_is_too_large_is_refused(mine: Any, worker: Any, settings: Any):
     assert not Job.objects.exists()
 
 
+@pytest.mark.parametrize("tags", [["spring", "sale"], '["spring", "sale"]'])
+def test_tags_beside_a_file_are_a_list_as_json_or_parts_of_their_own(mine: Any, worker: Any, tags: Any):
+    file = SimpleUploadedFile("items.txt", b"a\nb\n")
+    answer = mine.client.post("/api/jobs/", {"operation": "note", "file": file, "tags": tags})
+    assert answer.status_code == 202
+    assert answer.json()["tags"] == ["spring", "sale"]
+
+
+def test_one_tag_beside_a_file_needs_no_brackets(mine: Any, worker: Any):
+    file = SimpleUploadedFile("items.txt", b"a\n")
+    assert mine.client.post("/api/jobs/", {"operation": "note", "file": file, "tags": "sale"}).json()["tags"] == [
+        "sale"
+    ]
+
+
+def test_a_file_that_came_as_a_text_is_told_so(mine: Any, worker: Any):
+    answer = mine.client.post("/api/jobs/", {"operation": "note", "file": "a,b"})
+    assert problem(answer) == (422, "validation")
+    assert "file name" in answer.json()["errors"][0]["detail"]
+
+
 def test_files_that_cannot_be_read_are_named(mine: Any, worker: Any):
     for name, content in (("a.pdf", b"x"), ("a.json", b"{"), ("a.csv", b"")):
         file = SimpleUploadedFile(name, content)

@@ -34,7 +34,7 @@ class Moment(forms.Field):
     """A date with its time and zone, as RFC 3339 has them, within what PostgreSQL reads."""
 
     def to_python(self, value: Any) -> datetime | None:
-        if value in self.empty_values:
+        if value is None:
             return None
         try:
             text = value.replace(" ", "+")  # as answers have it, and as it reads where nobody escaped it
@@ -77,18 +77,27 @@ class JobFilter(django_filters.FilterSet):
         return jobs.found(value)
 
 
+class Whole(forms.IntegerField):
+    """A whole number, or nothing said of it; an empty text is neither."""
+
+    empty_values: Any = [None]  # noqa: RUF012 - Django's way
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, **options)
+
+
 class PageForm(forms.Form):
     """Which page."""
 
-    page = forms.IntegerField(min_value=1, max_value=FARTHEST_PAGE, required=False)
-    page_size = forms.IntegerField(min_value=1, max_value=LARGEST_PAGE, required=False)
+    page = Whole(min_value=1, max_value=FARTHEST_PAGE)
+    page_size = Whole(min_value=1, max_value=LARGEST_PAGE)
 
 
 class PositionForm(forms.Form):
     """Where a list by keyset goes on."""
 
-    after = forms.IntegerField(min_value=-1, max_value=2**63 - 1, required=False)
-    page_size = forms.IntegerField(min_value=1, max_value=LARGEST_PAGE, required=False)
+    after = Whole(min_value=-1, max_value=2**63 - 1)
+    page_size = Whole(min_value=1, max_value=LARGEST_PAGE)
 
 
 def only(request: Request, *names: str) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from django.core.signals import got_request_exception
+from django.db.transaction import non_atomic_requests
+from django.urls import resolve, reverse
+from django.utils.log import log_response
 from drf_spectacular.openapi import AutoSchema
+from rest_framework.metadata import SimpleMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -43,7 +49,18 @@ class Anybody(BasePermission):
         return True
 
 
-class ApiView(APIView):
+NOWHERE = "nowhere"
+
+
+class Refusing:
+    """Of a view of DRF's: whatever goes wrong is told as a problem."""
+
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
+        """See `problems`."""
+        return _handled
+
+
+class ApiView(Refusing, APIView):
     """A view for programs who are logged in; refusals are problems."""
 
     authentication_classes: Any = (TokenAuthentication, PasswordAuthentication, CookieAuthentication)
@@ -52,7 +69,20 @@ class ApiView(APIView):
     renderer_classes: Any = (JSONRenderer,)
     throttle_classes: Any = ()
     versioning_class = None
+    content_negotiation_class = DefaultContentNegotiation
+    metadata_class: Any = SimpleMetadata
     schema: Any = AutoSchema()
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Outside the host's ATOMIC_REQUESTS: a refusal would roll back what counts the tries that were refused."""
+        return non_atomic_requests(super().as_view(**initkwargs))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Before anything reads the body: Django, like WSGI, takes one without a length for an empty one."""
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            raise problems.Problem("length-required")
+        super().initial(request, *args, **kwargs)
 
     def perform_authentication(self, request: Request) -> None:
         """Anonymous calls are counted, since anybody can make any number of them."""
@@ -63,10 +93,6 @@ class ApiView(APIView):
             if seconds := attempts.count("an anonymous call", address, most=most, seconds=60):
                 raise too_often(seconds)
 
-    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
-        """See `problems`."""
-        return _handled
-
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """What is here is one person's, and new at each look."""
         answer = super().finalize_response(request, response, *args, **kwargs)
@@ -74,12 +100,18 @@ class ApiView(APIView):
         return answer
 
 
-def _handled(error: Exception, context: dict[str, Any]) -> Response | None:
+def _handled(error: Exception, context: dict[str, Any]) -> Response:
+    request = context["request"]
     problem = problems.of(error)
-    if problem is None:
-        return None
+    # A refusal is JSON, whatever else the address answers in.
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
     set_rollback()
-    answer = problems.response(problem, context["request"].get_full_path())
+    answer = problems.response(problem or problems.Problem("internal-error"), request.get_full_path())
+    if problem is None:
+        got_request_exception.send(sender=ApiView, request=request)
+        words = ("%s: %s", "Internal Server Error", request.path)  # as Django's own, for whoever looks for them
+        log_response(*words, response=answer, request=request, exception=error)
+        return answer
     if (header := getattr(error, "auth_header", None)) is not None:
         answer["WWW-Authenticate"] = header
     if problem.kind.name == "method-not-allowed":
@@ -95,7 +127,11 @@ class Nowhere(ApiView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - DRF's signature
         """Before anything else."""
-        raise problems.Problem("not-found")
+        path = request.path_info
+        if resolve(f"{path}/").url_name != NOWHERE:
+            raise problems.Problem("not-found", f"Addresses end with a slash: {request.path}/")
+        docs = reverse("bulkops-api:docs")
+        raise problems.Problem("not-found", f"There is no such call; {docs} shows those that there are.")
 
 
 def seconds_header(seconds: float) -> str:

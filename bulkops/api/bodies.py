@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 JSON_PARTS = frozenset({"params", "items", "tags", "metadata", "parallelism", "limit", "rate_per_second"})
 """Parts of a multipart body that hold JSON; the others are texts."""
+LIST_PARTS = frozenset({"tags"})
+"""Of these, those that may stand there several times instead, each with one text."""
+FILE_PARTS = frozenset({"file"})
 
 
 class JsonBody(BaseParser):
@@ -57,14 +60,18 @@ def plain_of(request: Request) -> dict[str, Any]:
     for name in data:
         if name in request.FILES:
             continue
-        (first, *others) = data.getlist(name)
-        if others:
-            raise invalid(pointer_to(name), "This part stands there more than once.")
-        given[name] = _part(name, first)
+        given[name] = _part(name, data.getlist(name))
     return given
 
 
-def _part(name: str, text: str) -> Any:
+def _part(name: str, texts: list[str]) -> Any:
+    text, *others = texts
+    if name in LIST_PARTS and (others or not text.lstrip().startswith("[")):
+        return texts
+    if others:
+        raise invalid(pointer_to(name), "This part stands there more than once.")
+    if name in FILE_PARTS:
+        raise invalid(pointer_to(name), "This part has no file name, so it is a text and not a file.")
     if name not in JSON_PARTS:
         return text
     try:

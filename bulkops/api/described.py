@@ -11,8 +11,8 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from bulkops.api import problems, shapes
 
-ALWAYS = ("not-authenticated", "not-acceptable", "rate-limited", "database-away")
-WITH_BODY = ("malformed", "csrf-failed", "too-large", "unsupported-media-type", "validation")
+ALWAYS = ("not-authenticated", "not-acceptable", "rate-limited", "internal-error", "database-away")
+WITH_BODY = ("malformed", "csrf-failed", "length-required", "too-large", "unsupported-media-type", "validation")
 KEY = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,

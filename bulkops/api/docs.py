@@ -17,10 +17,7 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitV
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
-from bulkops.api.base import Anybody, ApiView
-
-if TYPE_CHECKING:
-    pass
+from bulkops.api.base import Anybody, ApiView, Refusing
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -103,7 +100,7 @@ class Schema(ApiView):
 
 
 @method_decorator(csp_update(STYLES), name="dispatch")
-class Swagger(SpectacularSwaggerSplitView):
+class Swagger(Refusing, SpectacularSwaggerSplitView):
     """The schema to try out."""
 
     url_name = "bulkops-api:schema"
@@ -115,7 +112,7 @@ class Swagger(SpectacularSwaggerSplitView):
 
 
 @method_decorator(csp_update(STYLES), name="dispatch")
-class Redoc(SpectacularRedocView):
+class Redoc(Refusing, SpectacularRedocView):
     """The schema to read."""
 
     url_name = "bulkops-api:schema"

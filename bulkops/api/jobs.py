@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
 
@@ -81,7 +81,13 @@ class Jobs(ApiView):
         "idempotency-key-reused",
         "no-worker",
         body=True,
-        request={"application/json": shapes.Submission, "multipart/form-data": shapes.FileSubmission},
+        request={
+            "application/json": shapes.Submission,
+            "multipart/form-data": OpenApiRequest(
+                shapes.FileSubmission,
+                encoding={name: {"contentType": "application/json"} for name in ("params", "metadata", "tags")},
+            ),
+        },
         parameters=[KEY, parameter("dry_run", bool, "Say what would become of it, and store nothing.")],
     )
     def post(self, request: Request) -> Response:
@@ -89,6 +95,7 @@ class Jobs(ApiView):
         most = conf().api_submits_per_minute
         if seconds := attempts.count("a submission", request.user.pk, most=most, seconds=60):
             raise too_often(seconds)
+        listing.only(request, "dry_run")
         answer = submitting.answer(request, self.bounded)
         return Response(answer) if isinstance(answer, dict) else answer
 
@@ -141,6 +148,7 @@ class JobItems(ApiView):
     def get(self, request: Request, pk: UUID) -> Response:
         """By keyset: the thousandth page costs what the first does. Items without an outcome stand in the report."""
         job = statuses.seen_job(request, pk)
+        listing.only(request, "state", *listing.PositionForm.base_fields)
         wanted = listing.asked(listing.PositionForm, request)
         state = request.query_params.get("state", "")
         if state and state not in OutcomeState.values:
@@ -178,6 +186,7 @@ class JobEvents(ApiView):
     def get(self, request: Request, pk: UUID) -> Response:
         """The oldest first."""
         job = statuses.seen_job(request, pk)
+        listing.only(request, *listing.PositionForm.base_fields)
         wanted = listing.asked(listing.PositionForm, request)
         size = wanted["page_size"] or PAGE_SIZE
         events = Event.objects.filter(job=job, pk__gt=wanted["after"] or 0).select_related("actor").order_by("pk")
@@ -224,6 +233,7 @@ class JobReport(ApiView):
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         """Every item in input order as CSV, streamed."""
         job = statuses.seen_job(request, pk)
+        listing.only(request, *report.PARAMETERS)
         try:
             wanted = report.read_query(request.query_params)
         except InvalidReport as refusal:

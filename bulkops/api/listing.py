@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import django_filters
 from django import forms
 from django.core.exceptions import ValidationError
+from rest_framework.settings import api_settings
 
 from bulkops import progress
 from bulkops.api import statuses
@@ -32,12 +33,13 @@ class Moment(forms.Field):
     """A date with its time and zone, as RFC 3339 has them, within what PostgreSQL reads."""
 
     def to_python(self, value: Any) -> datetime | None:
-        if value in self.empty_values:
+        if value is None:
             return None
         try:
-            if not RFC_3339.fullmatch(value):
+            text = value.replace(" ", "+")  # as answers have it, and as it reads where nobody escaped it
+            if not RFC_3339.fullmatch(text):
                 raise ValueError
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             raise ValidationError("A moment looks like 2030-01-31T12:00:00Z.") from None
 
@@ -74,18 +76,36 @@ class JobFilter(django_filters.FilterSet):
         return jobs.found(value)
 
 
+class Whole(forms.IntegerField):
+    """A whole number, or nothing said of it; an empty text is neither."""
+
+    empty_values: Any = [None]  # noqa: RUF012 - Django's way
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, **options)
+
+
 class PageForm(forms.Form):
     """Which page."""
 
-    page = forms.IntegerField(min_value=1, max_value=FARTHEST_PAGE, required=False)
-    page_size = forms.IntegerField(min_value=1, max_value=LARGEST_PAGE, required=False)
+    page = Whole(min_value=1, max_value=FARTHEST_PAGE)
+    page_size = Whole(min_value=1, max_value=LARGEST_PAGE)
 
 
 class PositionForm(forms.Form):
     """Where a list by keyset goes on."""
 
-    after = forms.IntegerField(min_value=-1, max_value=2**63 - 1, required=False)
-    page_size = forms.IntegerField(min_value=1, max_value=LARGEST_PAGE, required=False)
+    after = Whole(min_value=-1, max_value=2**63 - 1)
+    page_size = Whole(min_value=1, max_value=LARGEST_PAGE)
+
+
+def only(request: Request, *names: str) -> None:
+    """Raises a problem for other parameters: a filter, or a dry run, that is misspelt must not be left out."""
+    unknown = set(request.query_params) - {*names, api_settings.URL_FORMAT_OVERRIDE}
+    if unknown:
+        detail = f"There is no such parameter; there are {', '.join(names)}."
+        errors = [{"pointer": "#", "parameter": name, "detail": detail} for name in sorted(unknown)]
+        raise Problem("validation", "The address asks for something that there is not.", errors=errors)
 
 
 def asked(form: type[forms.Form], request: Request) -> dict[str, Any]:
@@ -107,6 +127,7 @@ def _faults(form: Any) -> Iterable[dict[str, str]]:
 
 def page_of_jobs(request: Request) -> dict[str, Any]:
     """One page of the jobs that the user may see."""
+    only(request, *JobFilter.base_filters, *PageForm.base_fields)
     jobs = Job.objects.visible_to(request.user)
     wanted = asked(PageForm, request)
     filtered = JobFilter(request.query_params, queryset=jobs)

@@ -5,6 +5,7 @@ Put before Django's own backend, it is asked before a password is looked at; wha
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ADDRESS_SHARE = 10
 """So many times the failures of one name are granted to an address: people share one."""
+NETWORK_BITS = 64
 _NAME, _ADDRESS = "log-in of a name", "log-in from an address"
 
 
@@ -29,8 +31,22 @@ def address_of(request: HttpRequest) -> str:
     proxies = conf().trusted_proxies
     entries = [one.strip() for one in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if one.strip()]
     if proxies and entries:
-        return entries[-min(proxies, len(entries))]
-    return request.META.get("REMOTE_ADDR", "")
+        return _plain(entries[-min(proxies, len(entries))])
+    return _plain(request.META.get("REMOTE_ADDR", ""))
+
+
+def _plain(text: str) -> str:
+    """One text for one place: without a port; of IPv6 the /64 network, of which anybody has all addresses."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and (host.endswith("]") or ":" not in host):
+        text = host
+    try:
+        found = ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return text
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, NETWORK_BITS), strict=False).network_address)
 
 
 def wait(request: HttpRequest, name: str) -> int:

@@ -125,6 +125,13 @@ KINDS = {
             "Send the same request again in a second.",
         ),
         Kind(
+            "length-required",
+            411,
+            "How long is the body?",
+            "The body came in chunks, without its length. What cannot be read is not taken for an empty body.",
+            "Send the header Content-Length: let your client hold the whole body, or name its length.",
+        ),
+        Kind(
             "too-large",
             413,
             "The content is too large",
@@ -158,6 +165,13 @@ KINDS = {
             "Too many requests",
             "More submissions, log-ins or anonymous calls than the limit.",
             "Wait as long as Retry-After says.",
+        ),
+        Kind(
+            "internal-error",
+            500,
+            "Something broke",
+            "A mistake of the server's own, which was logged. Whether something was stored, nobody knows.",
+            "Tell an administrator when it was; a submission can be sent again with the same idempotency key.",
         ),
         Kind(
             "no-worker",

@@ -125,7 +125,7 @@ class FileSubmission(serializers.Serializer):
     """The same with a file; parts other than texts are JSON."""
 
     operation = serializers.CharField()
-    file = serializers.FileField()
+    file = serializers.FileField(help_text="Several, each a part of its own, where the operation takes files.")
     params = AnyObject(required=False)
     name = serializers.CharField(required=False)
     tags = serializers.ListField(child=serializers.CharField(), required=False)
@@ -328,7 +328,8 @@ class DryRun(serializers.Serializer):
 class ErrorPlace(serializers.Serializer):
     """One thing that is wrong."""
 
-    pointer = serializers.CharField()
+    pointer = serializers.CharField(help_text="Where in the body, as a JSON Pointer; # alone is the whole of it.")
+    parameter = serializers.CharField(required=False, help_text="Which of the address is meant instead.")
     detail = serializers.CharField()
 
 

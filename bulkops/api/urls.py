@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from bulkops.api import controls, docs, jobs, operations
-from bulkops.api.base import Nowhere
+from bulkops.api.base import NOWHERE, Nowhere
 
 app_name = "bulkops-api"
 
@@ -27,5 +27,5 @@ urlpatterns = [
     path("schema/", docs.Schema.as_view(), name="schema"),
     path("docs/", docs.Swagger.as_view(), name="docs"),
     path("redoc/", docs.Redoc.as_view(), name="redoc"),
-    re_path(r"^[\s\S]*$", Nowhere.as_view(), name="nowhere"),
+    re_path(r"^[\s\S]*$", Nowhere.as_view(), name=NOWHERE),
 ]

@@ -5,7 +5,18 @@
 """
 
 from bulkops.report.document import INCOMPLETE, Report, Wanted, file_name, read_states
-from bulkops.report.download import CSV, attachment, read_query
+from bulkops.report.download import CSV, PARAMETERS, attachment, read_query
 from bulkops.report.ledger import STATES
 
-__all__ = ["CSV", "INCOMPLETE", "STATES", "Report", "Wanted", "attachment", "file_name", "read_query", "read_states"]
+__all__ = [
+    "CSV",
+    "INCOMPLETE",
+    "PARAMETERS",
+    "STATES",
+    "Report",
+    "Wanted",
+    "attachment",
+    "file_name",
+    "read_query",
+    "read_states",
+]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 CSV = "text/csv; charset=utf-8; header=present"
+PARAMETERS = ("state", "folded", "raw", "bom")
+"""What the address may say."""
 SWITCHES = {"": False, "0": False, "1": True}
 
 

@@ -126,6 +126,33 @@ def test_only_entries_of_our_own_proxies_are_believed(owner: Any, settings: Any)
     assert client.get(JOBS, headers=right | {"X-Forwarded-For": "192.0.2.1, 192.0.2.2"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("198.51.100.7:4711", "198.51.100.7:4712"),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"),
+        ("[2001:db8:1:2::1]:4711", "2001:db8:1:2::1"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_address_is_one_however_it_is_written(db: None, settings: Any, first: str, second: str):
+    settings.BULKOPS = {**settings.BULKOPS, "api_anonymous_per_minute": 1, "trusted_proxies": 1}
+    answers = [Client().get("/api/schema/", headers={"X-Forwarded-For": one}) for one in (first, second)]
+    assert [one.status_code for one in answers] == [200, 429]
+    assert Client().get("/api/schema/", headers={"X-Forwarded-For": "2001:db8:9:9::1"}).status_code == 200
+
+
+def test_failed_log_ins_are_counted_where_the_host_puts_requests_into_transactions(
+    transactional_db: None, person: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.BULKOPS = {**settings.BULKOPS, "login_failures": 1}
+    person("owner")
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    answers = [Client().get(JOBS, headers=basic("owner", "wrong")) for _ in range(2)]
+    assert [one.status_code for one in answers] == [401, 429]
+
+
 def test_anonymous_calls_are_limited_by_address(db: None, settings: Any):
     settings.BULKOPS = {**settings.BULKOPS, "api_anonymous_per_minute": 2}
     client = Client()

@@ -192,12 +192,29 @@ def test_pages_lead_to_one_another(mine: Any, three: list[Job]):
         "ordering=x",
         "created_after=x",
         "created_before=0001-01-01T00:00:00%2B12:00",
+        "created_after=",
+        "page=",
+        "page_size=",
     ],
 )
 def test_what_a_list_cannot_be_asked_for_is_named(mine: Any, query: str):
     answer = mine.get(f"/api/jobs/?{query}")
     assert problem(answer) == (422, "validation")
     assert answer.json()["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("rest", ["jobs/?stat=queued", "jobs/{}/items/?status=failed", "jobs/{}/events/?before=1"])
+def test_a_parameter_that_there_is_not_is_refused_rather_than_left_out(mine: Any, job: Job, rest: str):
+    answer = mine.get(f"/api/{rest.format(job.pk)}")
+    assert problem(answer) == (422, "validation")
+    assert answer.json()["errors"][0]["parameter"] == rest.partition("?")[2].partition("=")[0]
+    assert problem(mine.get(f"/api/jobs/{job.pk}/report/?states=failed")) == (422, "validation")
+
+
+def test_a_moment_can_be_pasted_from_an_answer(mine: Any, three: list[Job]):
+    first = mine.get("/api/jobs/?ordering=created_at").json()["results"][0]
+    found = mine.get(f"/api/jobs/?created_after={first['created_at']}").json()  # whose + reads as a space
+    assert found["count"] == 3
 
 
 def test_moments_at_the_ends_of_time_are_refused_or_compared(mine: Any, three: list[Job]):

@@ -110,6 +110,27 @@ def test_what_is_too_large_is_refused(mine: Any, worker: Any, settings: Any):
     assert not Job.objects.exists()
 
 
+@pytest.mark.parametrize("tags", [["spring", "sale"], '["spring", "sale"]'])
+def test_tags_beside_a_file_are_a_list_as_json_or_parts_of_their_own(mine: Any, worker: Any, tags: Any):
+    file = SimpleUploadedFile("items.txt", b"a\nb\n")
+    answer = mine.client.post("/api/jobs/", {"operation": "note", "file": file, "tags": tags})
+    assert answer.status_code == 202
+    assert answer.json()["tags"] == ["spring", "sale"]
+
+
+def test_one_tag_beside_a_file_needs_no_brackets(mine: Any, worker: Any):
+    file = SimpleUploadedFile("items.txt", b"a\n")
+    assert mine.client.post("/api/jobs/", {"operation": "note", "file": file, "tags": "sale"}).json()["tags"] == [
+        "sale"
+    ]
+
+
+def test_a_file_that_came_as_a_text_is_told_so(mine: Any, worker: Any):
+    answer = mine.client.post("/api/jobs/", {"operation": "note", "file": "a,b"})
+    assert problem(answer) == (422, "validation")
+    assert "file name" in answer.json()["errors"][0]["detail"]
+
+
 def test_files_that_cannot_be_read_are_named(mine: Any, worker: Any):
     for name, content in (("a.pdf", b"x"), ("a.json", b"{"), ("a.csv", b"")):
         file = SimpleUploadedFile(name, content)
@@ -167,6 +188,20 @@ def test_a_dry_run_says_what_would_come_of_it_and_stores_nothing(mine: Any, work
     assert not Job.objects.exists()
     assert pointers(mine.post(f"{JOBS}?dry_run=true", {"operation": "rows", "items": [{}]})) == ["#/items/0/number"]
     assert problem(mine.post(f"{JOBS}?dry_run=perhaps", {})) == (422, "validation")
+
+
+def test_a_dry_run_that_is_misspelt_starts_nothing(mine: Any, worker: Any):
+    answer = mine.post("/api/jobs/?dry-run=true", {"operation": "note", "items": ["a"]})
+    assert problem(answer) == (422, "validation")
+    assert not Job.objects.exists()
+
+
+def test_a_body_of_unknown_length_is_not_taken_for_an_empty_one(mine: Any, job: Job):
+    sent = {"content_type": "application/json", "headers": {"Transfer-Encoding": "chunked"}}
+    answer = mine.client.generic("POST", f"/api/jobs/{job.pk}/cancel/", b"", **sent)
+    assert problem(answer) == (411, "length-required")
+    job.refresh_from_db()
+    assert job.state == "queued"
 
 
 def test_a_dry_run_keeps_no_files(mine: Any, worker: Any, settings: Any):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
+from bulkops import cutting
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidItems
 from bulkops.storable import strict_json
@@ -124,35 +125,31 @@ def _depth(item: Any) -> int:
     return depth
 
 
-def pack(items: Iterable[Any], *, number: int = 0, start: int = 0, most: int | None = None) -> Iterator[Packed]:
+def pack(
+    items: Iterable[Any], *, number: int = 0, start: int = 0, most: int | None = None, workers: int = 1
+) -> Iterator[Packed]:
     """Cut items into chunks of at most `most` items, if that is less than the setting `chunk_items`.
 
-    Raises InvalidItems for an item that is no strict JSON, or too large.
+    For several workers, smaller ones towards the end. Raises InvalidItems for an item that is no strict JSON, or too
+    large.
     """
-    return _pack(((None, item) for item in items), number, start, most)
+    return _pack(((None, item) for item in items), number, start, most, workers)
 
 
-def pack_again(items: Iterable[tuple[int, Any]], *, most: int | None = None) -> Iterator[Packed]:
+def pack_again(items: Iterable[tuple[int, Any]], *, most: int | None = None, workers: int = 1) -> Iterator[Packed]:
     """The same for items of another job, each with its root position."""
-    return _pack(items, 0, 0, most)
+    return _pack(items, 0, 0, most, workers)
 
 
-def _pack(items: Iterable[tuple[int | None, Any]], number: int, start: int, most: int | None) -> Iterator[Packed]:
+def _pack(
+    items: Iterable[tuple[int | None, Any]], number: int, start: int, most: int | None, workers: int
+) -> Iterator[Packed]:
     most = min(most or conf().chunk_items, conf().chunk_items)
-    chunk: list[Any] = []
-    roots: list[int] = []
-    weight = 0
-    for position, (root, item) in enumerate(items, start):
-        size = _measure(position, item)
-        if chunk and (len(chunk) == most or weight + size > conf().chunk_bytes):
-            yield Packed(number, start, len(chunk), _encode(chunk, roots or None))
-            number, start, chunk, roots, weight = number + 1, start + len(chunk), [], [], 0
-        chunk.append(item)
-        if root is not None:
-            roots.append(root)
-        weight += size
-    if chunk:
-        yield Packed(number, start, len(chunk), _encode(chunk, roots or None))
+    weighed = ((one, _measure(position, one[1])) for position, one in enumerate(items, start))
+    for chunk in cutting.cut(weighed, most=most, most_bytes=conf().chunk_bytes, workers=workers):
+        roots = [root for root, _ in chunk if root is not None]
+        yield Packed(number, start, len(chunk), _encode([item for _, item in chunk], roots or None))
+        number, start = number + 1, start + len(chunk)
 
 
 def store(job_id: UUID, packed: Iterable[Packed]) -> None:

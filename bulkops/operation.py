@@ -124,8 +124,9 @@ class Operation:
     parallelism: ClassVar[int] = 1
     """The most workers a submitter may ask for."""
     chunk_items: ClassVar[int | None] = None
-    """Items of one chunk at most, where that is fewer than the setting of this name: a job has no use for more workers
-    than it has chunks, so slow items want small ones. None: the setting alone."""
+    """Items of one chunk at most, where that is fewer than the setting of this name: it is what a worker that dies may
+    leave to another as a whole. A job for several workers is cut into more and smaller ones towards its end, so that
+    all end together. None: the setting alone."""
     queue: ClassVar[str] = "default"
     """The queue whose workers run it."""
     secret: ClassVar[tuple[str, ...]] = ()

@@ -38,6 +38,11 @@ class Allowance:
         self._drawn_at = 0.0
         self._now: datetime | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the job's speed was limited when permits were last drawn."""
+        return self._rate is not None
+
     def may_claim(self, job: Job) -> bool:
         """Whether the slice has permits left, or there are some to be drawn. The caller holds the job's lock."""
         self._now = None

@@ -112,12 +112,12 @@ class _Preparation:
         if self.job.limit is not None:
             items = itertools.islice(items, self.job.limit)
         valid = cleaned(self.operation, items, self.job.upload)
-        self._store(manifests.pack(valid, most=self.operation.chunk_items))
+        self._store(manifests.pack(valid, most=self.operation.chunk_items, workers=self.job.parallelism))
 
     def take_again(self) -> None:
         """Store what is to be retried of the job's parent, as it was stored there: it was checked already."""
         items = self._watched(lineage.items_to_take(self.job))
-        self._store(manifests.pack_again(items, most=self.operation.chunk_items))
+        self._store(manifests.pack_again(items, most=self.operation.chunk_items, workers=self.job.parallelism))
 
     def _store(self, packed: Iterable[Packed]) -> None:
         total = 0

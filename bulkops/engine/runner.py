@@ -109,7 +109,7 @@ class Slice:
         worked = False
         try:
             with durability.of_items(self.operation.durability):
-                while (claim := chunks.claim(self.taken, self.holder, self.allowance)) is not None:
+                while (claim := chunks.claim(self.taken, self.holder, self.allowance, claim)) is not None:
                     worked = True
                     if not self._work_chunk(claim):
                         break
@@ -124,17 +124,10 @@ class Slice:
 
     def _work_chunk(self, claim: Claim) -> bool:
         """Work the chunk; say whether its end was reached and there is time for another."""
-        content = chunks.items_of(self.taken, claim)
+        content = chunks.items_of(claim)
         again = chunks.due_retries(self.taken, claim)
         first = (Try(claim=claim, position=claim.start + offset) for offset in range(claim.cursor, claim.size))
-        for one in itertools.chain(again, first):
-            if self._work_item(one, content) or self._over():
-                return False
-        with transaction.atomic():
-            job = transitions.lock_job(self.job.pk)
-            if job is not None:
-                chunks.release(job, claim)
-        return True
+        return not any(self._work_item(one, content) or self._over() for one in itertools.chain(again, first))
 
     def _over(self) -> bool:
         return self.holder.draining() or time.monotonic() >= self.ends_at or not self.allowance.goes_on()

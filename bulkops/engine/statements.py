@@ -8,7 +8,7 @@ writes of an item whose fence is lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
@@ -96,6 +96,8 @@ class Claim:
     size: int
     cursor: int
     deferred: int
+    payload: bytes | memoryview = field(default=b"", repr=False)
+    """Its items, as the manifest keeps them."""
 
 
 @dataclass(frozen=True, kw_only=True)

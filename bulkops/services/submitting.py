@@ -72,7 +72,7 @@ class Submission:
 
     def _pack(self, items: Iterable[Any]) -> list[Packed]:
         validated = _validated(self.operation, items, self.limit, self.upload)
-        return list(manifests.pack(validated, most=self.operation.chunk_items))
+        return list(manifests.pack(validated, most=self.operation.chunk_items, workers=self.parallelism))
 
     def fingerprint(self) -> str:
         """The same for the same submission; what an idempotency key may be used again for."""

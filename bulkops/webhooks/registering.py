@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
-from bulkops import storable
+from bulkops import attempts, storable
 from bulkops.clock import ClockTimestamp
 from bulkops.conf import conf
 from bulkops.exceptions import BulkopsError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROTATION = timedelta(hours=24)
 """So long after a rotation the former secret signs too."""
+BY_HAND_PER_MINUTE = 20
 BY_OWNER = "Switched off by its owner."
 
 
@@ -44,6 +45,16 @@ class EndpointNotAllowed(BulkopsError):
     """That cannot be done with this endpoint now."""
 
     code = "not-allowed-now"
+
+
+class TooManyByHand(BulkopsError):
+    """Too many tests and repeats within a minute; wait a moment."""
+
+    code = "rate-limited"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many tests and repeats by hand; wait {seconds} s.")
+        self.seconds = seconds
 
 
 def of_user(user: Any) -> QuerySet[Endpoint]:
@@ -106,18 +117,24 @@ def rotate(endpoint: Endpoint) -> str:
 
 
 def send_test(endpoint: Endpoint) -> Delivery:
-    """Send a `webhook.test`; one that still waits stands for it. Raises EndpointNotAllowed where it is off."""
+    """Send a `webhook.test`; one that still waits stands for it.
+
+    Raises EndpointNotAllowed where the endpoint is off, and TooManyByHand.
+    """
     _check_on(endpoint)
     waiting = endpoint.deliveries.filter(event=Event.TEST, state=DeliveryState.PENDING).first()
+    if waiting is None:
+        _count(endpoint)
     return waiting or outbox.write(endpoint, Event.TEST, bodies.of_test(Event.TEST, endpoint))
 
 
 def replay(delivery: Delivery) -> Delivery:
     """Make a delivery again, now, with the same id; where that fails, by the whole schedule.
 
-    Raises EndpointNotAllowed where its endpoint is off.
+    Raises EndpointNotAllowed where its endpoint is off, and TooManyByHand.
     """
     _check_on(delivery.endpoint)
+    _count(delivery.endpoint)
     with transaction.atomic():
         waiting = Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.PENDING)
         if not waiting.update(due=ClockTimestamp()):
@@ -153,6 +170,12 @@ def _checked_events(events: Iterable[str]) -> list[str]:
     if not wanted or wanted - set(CHOSEN):
         raise InvalidEndpoint("events", f"Choose at least one of {', '.join(CHOSEN)}.")
     return [str(event) for event in CHOSEN if event in wanted]
+
+
+def _count(endpoint: Endpoint) -> None:
+    """Nobody is to send endless requests to others by this site's hand."""
+    if seconds := attempts.count("a webhook by hand", endpoint.owner_id, most=BY_HAND_PER_MINUTE, seconds=60):
+        raise TooManyByHand(seconds)
 
 
 def _check_on(endpoint: Endpoint) -> None:

@@ -13,6 +13,7 @@ class BulkopsConfig(AppConfig):
 
     def ready(self) -> None:
         from bulkops import checks, registry  # noqa: F401 - importing `checks` registers them
+        from bulkops.webhooks import checks as webhook_checks  # noqa: F401
 
         if apps.is_installed("django_q"):  # else a check says so
             from bulkops import dispatch  # noqa: F401 - importing connects it to django-q2's queue

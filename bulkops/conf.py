@@ -124,6 +124,25 @@ class Conf:
     """What calls may send and nobody may read, by name: `{"shop": {"value": …, "hosts": ("api.example.org",)}}`. The
     value is a text or a callable that gives one; it is sent to those hosts alone."""
 
+    base_url: str = ""
+    """The site's own address, such as `https://bulk.example.org`, for links in webhooks and e-mails, which no request
+    tells; without it they are paths."""
+    webhook_endpoints: int = 10
+    """Endpoints that a user may have."""
+    webhook_timeout_seconds: float = 15.0
+    """How long a receiver of a webhook may take, all in all; also each step of sending an e-mail."""
+    webhook_retry_seconds: tuple[float, ...] = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+    """The waits between the attempts of a delivery, the first of which is made at once; each give or take a tenth."""
+    webhook_failing_days: float = 5.0
+    """An endpoint of which every attempt has failed for so long is switched off."""
+    webhook_parallel: int = 8
+    """Receivers that one cluster waits for at the same time; of each endpoint it is one delivery at a time."""
+    webhook_plain_http: bool = False
+    """Whether endpoints may be `http://…` too, where everybody on the way can read what is sent."""
+    webhook_private_networks: tuple[str, ...] = ()
+    """Networks such as `10.0.0.0/8` in which endpoints may be; every user reaches all of them. Else only the public
+    internet is called."""
+
 
 def _read() -> Conf:
     given = getattr(settings, "BULKOPS", {})

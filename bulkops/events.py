@@ -1,4 +1,7 @@
-"""The only writer of the audit trail; each event is also one log line with the job's id and no payload."""
+"""The only writer of the audit trail; each event is also one log line with the job's id and no payload.
+
+What webhooks are to tell of it is written in the same transaction.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bulkops.conf import conf
 from bulkops.models import Event
+from bulkops.states import EventKind
 from bulkops.storable import text
+from bulkops.webhooks import outbox
 
 if TYPE_CHECKING:
     from bulkops.models import Job
-    from bulkops.states import EventKind
 
 logger = logging.getLogger("bulkops.events")
 
@@ -28,6 +32,8 @@ def record(
         to_state=to_state,
         detail=text(detail, conf().message_chars),
     )
+    if kind == EventKind.STATE_CHANGED:
+        outbox.note(job, origin=from_state, state=to_state)
     logger.info(
         "job=%s operation=%s event=%s from=%s to=%s actor=%s",
         job.pk,

@@ -20,8 +20,23 @@ from bulkops.idempotency import IdempotencyKey
 from bulkops.querysets import JobManager, JobQuerySet
 from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
 from bulkops.tokens import ApiToken
+from bulkops.webhooks.models import Delivery, DeliveryAttempt, Endpoint
 
-__all__ = ["ApiToken", "Attempts", "Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
+__all__ = [
+    "ApiToken",
+    "Attempts",
+    "Chunk",
+    "Cluster",
+    "Delivery",
+    "DeliveryAttempt",
+    "Endpoint",
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "Manifest",
+    "Outcome",
+    "Turn",
+]
 
 
 class Cluster(models.Model):
@@ -94,6 +109,10 @@ class Job(models.Model):
     rate_from = models.DateTimeField(null=True, help_text="Not before this may its next items begin.")
     failed_before = models.PositiveIntegerField(default=0, db_default=0, help_text="Failures up to the last resume.")
     processed_before = models.PositiveIntegerField(default=0, db_default=0, help_text="Items up to the last resume.")
+
+    email_at_end = models.BooleanField(
+        default=False, db_default=False, help_text="Its owner wants an e-mail when it has ended."
+    )
 
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)

@@ -24,6 +24,7 @@ from bulkops.conf import conf
 from bulkops.engine import rescue
 from bulkops.models import Chunk, Job, Manifest, Outcome
 from bulkops.signals import job_pruned
+from bulkops.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +111,7 @@ def prune(older_than_days: float | None = None, *, ends_at: float = math.inf) ->
         done.keys += expired
     rescue.forget_long_dead()
     attempts.forget_old()
+    outbox.forget_old(conf().keep_jobs_days)
     done.uploads = kept_uploads.sweep() + batches.sweep()
     result_files.sweep()
     return done

@@ -17,7 +17,7 @@ LAYERS = (
     {"states", "exceptions", "conf", "clock", "cutting", "storable", "outage", "signals", "kept_uploads"},
     {"attempts", "bounded_uploads", "tokens"},
     {"outbound", "file_types", "stored_files"},
-    {"result_files", "uploaded_files"},
+    {"result_files", "uploaded_files", "webhooks"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},
     {"declaration"},
     {"registry", "querysets"},
@@ -184,7 +184,7 @@ def _writes(node):
         return [node.lineno for target in targets if isinstance(target, ast.Attribute) and target.attr == "state"]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         verb, named = node.func.attr, {keyword.arg for keyword in node.keywords}
-        of_an_outcome = ast.unparse(node.func).startswith("Outcome.")
+        of_an_outcome = ast.unparse(node.func).startswith(("Outcome.", "Delivery."))
         if verb in {"update", "create", "get_or_create", "update_or_create"} and "state" in named and not of_an_outcome:
             return [node.lineno]
         if verb in {"save", "bulk_update"} and "'state'" in ast.unparse(node):
@@ -200,6 +200,7 @@ def _writes(node):
 
 def test_rows_are_locked_by_their_keepers_only():
     keepers = {"doubt", "services.locking", "transitions", "engine.casualties", "engine.turns", "retention"}
+    keepers |= {"webhooks.claiming", "webhooks.recording"}
     assert broken(lambda path: "select_for_update" in path.read_text() and name_of(path) not in keepers) == {}
 
 

@@ -60,6 +60,7 @@ def settings_under(env, *names):
         ({"BULKOPS_DEMO_PROVIDER_URL": "http://u:hidden-word@h/"}, "BULKOPS_DEMO_PROVIDER_URL must look like"),
         ({"BULKOPS_HTTP_SECRETS": "hidden-word"}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
         ({"BULKOPS_HTTP_SECRETS": '["hidden-word"]'}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
+        ({"BULKOPS_EMAIL_URL": "mail:hidden-word@h"}, "BULKOPS_EMAIL_URL must look like"),
         ({"CSRF_TRUSTED_ORIGINS": "example.org"}, "CSRF_TRUSTED_ORIGINS must list origins such as"),
         ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must name a PostgreSQL database"),
         ({"DATABASE_URL": "what:hidden-word"}, "DATABASE_URL can't be understood"),
@@ -197,14 +198,28 @@ def test_only_the_settings_read_the_environment():
 
 def test_a_deployment_calls_the_hosts_that_its_environment_names_and_no_other():
     nothing = {"http_hosts": [], "http_private_networks": [], "http_secrets": {}}
+    nothing |= {"base_url": "", "webhook_private_networks": [], "webhook_plain_http": False}
     assert settings_under(production(), "BULKOPS")["BULKOPS"] == nothing
     words = {
         "BULKOPS_HTTP_HOSTS": "api.example.org, *.example.com",
         "BULKOPS_HTTP_PRIVATE_NETWORKS": "10.0.0.0/8",
         "BULKOPS_HTTP_SECRETS": '{"shop": {"value": "hush-hush", "hosts": ["api.example.org"]}}',
     }
-    assert settings_under(production(**words), "BULKOPS")["BULKOPS"] == {
+    assert settings_under(production(**words), "BULKOPS")["BULKOPS"] == nothing | {
         "http_hosts": ["api.example.org", "*.example.com"],
         "http_private_networks": ["10.0.0.0/8"],
         "http_secrets": {"shop": {"value": "hush-hush", "hosts": ["api.example.org"]}},
     }
+
+
+def test_the_mail_server_is_the_one_that_the_environment_names():
+    url = "smtp://shop:p%40ss@mail.example.org:2525"
+    names = ("EMAIL_HOST", "EMAIL_PORT", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD", "EMAIL_USE_TLS")
+    assert list(settings_under(production(BULKOPS_EMAIL_URL=url), *names).values()) == [
+        "mail.example.org",
+        2525,
+        "shop",
+        "p@ss",
+        True,
+    ]
+    assert settings_under(production(BULKOPS_EMAIL_URL="smtps://m.example.org"), "EMAIL_PORT")["EMAIL_PORT"] == 465

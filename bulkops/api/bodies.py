@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.serializers import Serializer
 
-JSON_PARTS = frozenset({"params", "items", "tags", "metadata", "parallelism", "limit", "rate_per_second"})
+JSON_PARTS = frozenset(
+    {"params", "items", "tags", "metadata", "parallelism", "limit", "rate_per_second", "email_at_end"}
+)
 """Parts of a multipart body that hold JSON; the others are texts."""
 LIST_PARTS = frozenset({"tags"})
 """Of these, those that may stand there several times instead, each with one text."""

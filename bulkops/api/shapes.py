@@ -119,6 +119,7 @@ class Submission(serializers.Serializer):
     parallelism = Whole(required=False, allow_null=True, min_value=1, max_value=32767)
     limit = Whole(required=False, allow_null=True, min_value=1, max_value=LARGEST)
     rate_per_second = Number(required=False, allow_null=True, min_value=SLOWEST, max_value=FASTEST)
+    email_at_end = Flag(required=False, help_text="Tell its owner, who needs an address, by e-mail when it has ended.")
 
 
 class FileSubmission(serializers.Serializer):
@@ -133,6 +134,7 @@ class FileSubmission(serializers.Serializer):
     parallelism = serializers.IntegerField(required=False)
     limit = serializers.IntegerField(required=False)
     rate_per_second = serializers.FloatField(required=False)
+    email_at_end = serializers.BooleanField(required=False)
 
 
 class Stop(serializers.Serializer):

@@ -11,6 +11,7 @@ from bulkops.api import bodies, shapes, statuses, uploads
 from bulkops.api.problems import Problem, invalid
 from bulkops.conf import conf
 from bulkops.exceptions import ActiveJobExists, InputError, InputTooLarge, SubmissionBusy
+from bulkops.webhooks import outbox
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -59,7 +60,9 @@ def _checked(request: Request, operation: Operation, asked: dict[str, Any], give
     rate, most = asked.get("rate_per_second"), operation.rate_per_second
     if rate is not None and most is not None and rate > most:
         raise invalid("#/rate_per_second", f"This operation's speed is limited to {most:g} items per second.")
-    names = ("params", "name", "tags", "metadata", "parallelism", "limit", "rate_per_second")
+    names = ("params", "name", "tags", "metadata", "parallelism", "limit", "rate_per_second", "email_at_end")
+    if asked.get("email_at_end") and not outbox.address_of(request.user):
+        raise invalid("#/email_at_end", "You have no e-mail address here.")
     try:
         return services.check(
             user=request.user,

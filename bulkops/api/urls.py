@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from bulkops.api import controls, docs, jobs, operations
+from bulkops.api import controls, docs, jobs, operations, webhooks
 from bulkops.api.base import NOWHERE, Nowhere
 
 app_name = "bulkops-api"
@@ -24,6 +24,12 @@ urlpatterns = [
     path("jobs/<uuid:pk>/items/<int:position>/decide/", controls.Decide.as_view(), name="decide"),
     path("operations/", operations.Operations.as_view(), name="operations"),
     path("operations/<slug:name>/", operations.OneOperation.as_view(), name="operation"),
+    path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
+    path("webhooks/<uuid:pk>/", webhooks.OneWebhook.as_view(), name="webhook"),
+    path("webhooks/<uuid:pk>/rotate/", webhooks.RotateWebhook.as_view(), name="webhook-rotate"),
+    path("webhooks/<uuid:pk>/test/", webhooks.TestWebhook.as_view(), name="webhook-test"),
+    path("webhooks/<uuid:pk>/deliveries/", webhooks.Deliveries.as_view(), name="deliveries"),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery>/replay/", webhooks.Replay.as_view(), name="replay"),
     path("schema/", docs.Schema.as_view(), name="schema"),
     path("docs/", docs.Swagger.as_view(), name="docs"),
     path("redoc/", docs.Redoc.as_view(), name="redoc"),

@@ -1,4 +1,4 @@
-"""The leader of a cluster: keeps its workers running, renews the cluster's row, runs rescue, watchdog and schedules.
+"""The leader of a cluster: keeps its workers running, renews its row, runs rescue, watchdog, schedules and courier.
 
 Its row says who is alive: renewed every two seconds by the database's clock, committed before that round's rescue.
 Its workers die with it. A worker that dies is noticed within a moment, what it held is taken back, another is started.
@@ -17,6 +17,7 @@ from django.db import DatabaseError, Error, InterfaceError, connection
 from django_q.conf import Conf as QueueConf
 
 from bulkops.clock import from_now
+from bulkops.cluster.couriers import Couriers, serves
 from bulkops.cluster.schedules import Schedules
 from bulkops.cluster.strays import Strays
 from bulkops.cluster.watchdog import Watchdog
@@ -54,6 +55,7 @@ class Leader:
         self._watchdog = Watchdog(self.workers, queues)
         self._strays = Strays(self.workers)
         self._schedules = Schedules(self.cluster.name) if "default" in queues else None
+        self._couriers = Couriers(self.cluster) if serves(queues) else None
         self._signals = 0
         self._next_round = self._next_forgetting = 0.0
 
@@ -111,6 +113,8 @@ class Leader:
             self._watchdog.look(stopping=self._signals > 0)
             self._strays.look()
             self._forget_if_due()
+            if self._couriers is not None and not self._signals:
+                self._couriers.look()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)
@@ -155,6 +159,8 @@ class Leader:
         logger.info("cluster=%s event=stopping", self.cluster.name)
         if self._schedules is not None:
             self._schedules.stop()
+        if self._couriers is not None:
+            self._couriers.stop()
         asked_at = 0.0
         while self.workers.any_left:
             if time.monotonic() - asked_at >= ASK_AGAIN_SECONDS:

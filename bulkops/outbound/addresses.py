@@ -71,8 +71,11 @@ _EMBEDDING_IPV4 = IPv6Network("64:ff9b::/96")
 """NAT64: in a network of IPv6 alone, DNS gives such an address for every IPv4 host."""
 
 
-def refusal(text: str) -> str | None:
-    """Why that address must not be called, to follow “which”; None where it may be."""
+def refusal(text: str, opened: tuple[str, ...] | None = None) -> str | None:
+    """Why that address must not be called, to follow “which”; None where it may be.
+
+    `opened` are private networks that may be called; None: those of the setting `http_private_networks`.
+    """
     try:
         address = ip_address(text)
     except ValueError:
@@ -80,23 +83,23 @@ def refusal(text: str) -> str | None:
     meant = _meant(address)
     if address in _METADATA or meant in _METADATA:
         return "is a cloud's metadata service"
-    if any(one.version == other.version and one in other for one in (address, meant) for other in _opened()):
+    if any(one.version == other.version and one in other for one in (address, meant) for other in _opened(opened)):
         return None
     return None if _is_public(meant) else "is not on the public internet"
 
 
-def networks(given: tuple[str, ...]) -> tuple[Network, ...]:
-    """The networks of the setting `http_private_networks`. Raises ImproperlyConfigured."""
+def networks(given: tuple[str, ...], setting: str = "http_private_networks") -> tuple[Network, ...]:
+    """The networks of that setting. Raises ImproperlyConfigured."""
     if isinstance(given, str):
-        raise ImproperlyConfigured('BULKOPS["http_private_networks"] must be a tuple of networks, not a text')
+        raise ImproperlyConfigured(f'BULKOPS["{setting}"] must be a tuple of networks, not a text')
     try:
         return tuple(ip_network(text) for text in given)
     except (TypeError, ValueError) as error:
-        raise ImproperlyConfigured(f'BULKOPS["http_private_networks"]: {error}') from None
+        raise ImproperlyConfigured(f'BULKOPS["{setting}"]: {error}') from None
 
 
-def _opened() -> tuple[Network, ...]:
-    return _networks(tuple(conf().http_private_networks))
+def _opened(given: tuple[str, ...] | None) -> tuple[Network, ...]:
+    return _networks(tuple(conf().http_private_networks if given is None else given))
 
 
 _networks = lru_cache(maxsize=8)(networks)

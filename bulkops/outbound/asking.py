@@ -94,17 +94,19 @@ def ask(
     timeout_seconds: float,
     most_bytes: int,
     hosts: tuple[str, ...] | None = None,
+    networks: tuple[str, ...] | None = None,
 ) -> Answer:
     """Send one request, and read the answer: `most_bytes` of its body, within `timeout_seconds` for all of it.
 
-    `hosts` is the list to be on; None: the setting `http_hosts`. Raises NotSendable, HostNotAllowed, AddressRefused or
+    `hosts` is the list to be on; None: the setting `http_hosts`. `networks` are the private networks that may be
+    called; None: the setting `http_private_networks`. Raises NotSendable, HostNotAllowed, AddressRefused or
     NotReached where nothing was sent, and AnswerLost, AnswerTooLate or AnswerTooLarge where it may have been done.
     """
     place, target = place_of(address)
     check_listed(place, hosts)
     request = {"method": method, "headers": _checked(method, place, headers), "content": body}
     url = httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=target)
-    exchange = Exchange(timeout_seconds=timeout_seconds, most_bytes=most_bytes)
+    exchange = Exchange(timeout_seconds=timeout_seconds, most_bytes=most_bytes, networks=networks)
     with current(exchange):
         try:
             return _exchange(exchange, request, url, most_bytes)
@@ -126,7 +128,7 @@ def ask(
 
 
 def _exchange(exchange: Exchange, request: dict, url: httpcore.URL, most_bytes: int) -> Answer:
-    pool = _pool(os.getpid(), conf().http_ca_file)
+    pool = _pool(os.getpid(), conf().http_ca_file, exchange.networks)
     with pool.stream(url=url, extensions={"timeout": {"pool": exchange.left()}}, **request) as response:
         exchange.answered = True
         body, whole = b"", True
@@ -161,9 +163,10 @@ def check_headers(headers: Sequence[tuple[str, str]]) -> None:
             )
 
 
-# Sockets must not be shared with the process that this one was forked from: hence the number.
-@lru_cache(maxsize=1)
-def _pool(_process: int, ca_file: str) -> httpcore.ConnectionPool:
+# Sockets must not be shared with the process that this one was forked from: hence the number. Nor with callers who may
+# reach other networks: a kept connection is not checked again.
+@lru_cache(maxsize=2)
+def _pool(_process: int, ca_file: str, _networks: tuple[str, ...] | None) -> httpcore.ConnectionPool:
     return httpcore.ConnectionPool(
         ssl_context=_ssl_context(ca_file),
         max_connections=_CONNECTIONS,

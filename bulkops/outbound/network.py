@@ -43,9 +43,11 @@ class OutOfTime(NotReached):
 class Exchange:
     """A request in work: until when it may take, how much may come in, and whether anything went out."""
 
-    def __init__(self, *, timeout_seconds: float, most_bytes: int) -> None:
+    def __init__(self, *, timeout_seconds: float, most_bytes: int, networks: tuple[str, ...] | None = None) -> None:
         self.ends = time.monotonic() + timeout_seconds
         self.most_on_the_wire = HEAD_BYTES + FRAMING * most_bytes
+        self.networks = networks
+        """Private networks that may be called; None: those of the setting."""
         self.sent = False
         self.answered = False
         """Whether status and headers are complete."""
@@ -96,7 +98,7 @@ class CheckedNetwork(httpcore.NetworkBackend):
         exchange = _current.get()
         found = resolve(host, port, exchange.left())
         for address in found:
-            if why := addresses.refusal(address):
+            if why := addresses.refusal(address, exchange.networks):
                 raise AddressRefused(f"{host} leads to {address}, which {why}; nothing was sent.")
         failure: Exception = httpcore.ConnectError("its name has no address")
         for address in found[:MOST_ADDRESSES]:

@@ -105,4 +105,5 @@ def _child(parent: Job, owner: Any, kind: str) -> Job:
         root_id=parent.root_id or parent.pk,
         retry_items=kind,
         retry_count=parent.retry_count + 1,
+        email_at_end=parent.email_at_end,
     )

@@ -23,6 +23,7 @@ from bulkops.operation import FASTEST, SLOWEST, is_rate, storable_params
 from bulkops.outage import is_lock_timeout
 from bulkops.services.locking import lock_user
 from bulkops.states import JobState
+from bulkops.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,12 +57,14 @@ class Submission:
         rate_per_second: float | None,
         upload: str,
         schedule: str,
+        email_at_end: bool,
     ) -> None:
         self.user = user
         self.operation = operation
         self.params = params
         self.name, self.tags, self.metadata, self.input_name = name, tags, metadata, input_name
         self.rate_per_second, self.upload, self.schedule = rate_per_second, upload, schedule
+        self.email_at_end = email_at_end
         self.limit = limit
         self.parallelism = parallelism
         self.collects = items is None
@@ -85,6 +88,7 @@ class Submission:
             name=self.name,
             tags=self.tags,
             metadata=self.metadata,
+            **({"email": True} if self.email_at_end else {}),
             **({} if self.rate_per_second == self.operation.rate_per_second else {"rate": self.rate_per_second}),
         )
 
@@ -113,6 +117,7 @@ class Submission:
             rate_per_second=self.rate_per_second,
             upload=self.upload,
             schedule=self.schedule,
+            email_at_end=self.email_at_end,
         )
 
 
@@ -155,11 +160,13 @@ def check(
     rate_per_second: float | None = None,
     upload: str = "",
     schedule: str = "",
+    email_at_end: bool = False,
 ) -> Submission:
     """Parse and check a submission without locking or storing anything.
 
     `rate_per_second` is the job's speed limit, at most the operation's own. `upload` names the folder of the files
-    that its items are. A job that a `schedule` begins holds that one's slot, not the user's.
+    that its items are. A job that a `schedule` begins holds that one's slot, not the user's. With `email_at_end` its
+    owner, who needs an address, is told by e-mail when it has ended.
 
     Raises UnknownOperation, NotPermitted, InvalidParams, InvalidItems, InputTooLarge or InvalidSubmission.
     """
@@ -172,9 +179,6 @@ def check(
     wanted = 1 if parallelism is None else parallelism
     if not 1 <= wanted <= found.parallelism:
         raise InvalidSubmission(f"The parallelism must be between 1 and {found.parallelism}.")
-    rate = _rate(found, rate_per_second)
-    tag_list = [storable.text(tag, 50) for tag in tags]
-    extra = _storable_metadata(metadata or {})
     return Submission(
         user=user,
         operation=found,
@@ -183,13 +187,20 @@ def check(
         limit=limit,
         parallelism=wanted,
         name=storable.text(name, 200),
-        tags=tag_list,
-        metadata=extra,
+        tags=[storable.text(tag, 50) for tag in tags],
+        metadata=_storable_metadata(metadata or {}),
         input_name=storable.text(input_name, 255),
-        rate_per_second=rate,
+        rate_per_second=_rate(found, rate_per_second),
         upload=upload,
         schedule=schedule,
+        email_at_end=_checked_wish(user, email_at_end),
     )
+
+
+def _checked_wish(user: Any, email_at_end: bool) -> bool:
+    if email_at_end and not outbox.address_of(user):
+        raise InvalidSubmission("You have no e-mail address here, so no e-mail can tell of the job's end.")
+    return email_at_end
 
 
 def _permitted_params(user: Any, operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
@@ -285,6 +296,8 @@ def _record(submission: Submission, key: str | None) -> Job:
     if job.upload:
         batches.take(job.upload)
     transitions.begin(job, state, actor=user, detail=by)
+    if job.email_at_end:
+        outbox.email_endpoint(user)
     if key is not None:
         idempotency.spend(user_id=user.pk, key=key, fingerprint=fingerprint, job=job)
     manifests.store(job.pk, submission.packed)

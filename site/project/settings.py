@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -153,6 +153,25 @@ def _secrets(text: str) -> dict[str, Any]:
     return found
 
 
+def _mail_server(url: str) -> dict[str, Any]:
+    """The server that BULKOPS_EMAIL_URL names; EMAIL_* as Django calls them. It holds a password: not repeated."""
+    try:
+        parts = urlsplit(url)
+        understood = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        understood = False
+    if not understood:
+        raise ImproperlyConfigured("BULKOPS_EMAIL_URL must look like smtp://user:password@mail.example.org:587")
+    secured = {"EMAIL_USE_SSL": True} if parts.scheme == "smtps" else {"EMAIL_USE_TLS": bool(parts.username)}
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if parts.scheme == "smtps" else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        **secured,
+    }
+
+
 # Tools that load these settings by themselves, without manage.py, run in somebody's checkout and never serve anybody.
 _TESTING = "pytest" in sys.modules
 DEBUG = _flag("DEBUG", default=_TESTING or "mypy" in sys.modules)
@@ -181,7 +200,15 @@ BULKOPS: dict[str, Any] = {
     "http_hosts": tuple(_list("BULKOPS_HTTP_HOSTS")),
     "http_private_networks": tuple(_list("BULKOPS_HTTP_PRIVATE_NETWORKS")),
     "http_secrets": _secrets(_text("BULKOPS_HTTP_SECRETS")),
+    "base_url": _text("BULKOPS_BASE_URL", f"http://127.0.0.1:{PORT}" if DEBUG else ""),
+    "webhook_private_networks": tuple(_list("BULKOPS_WEBHOOK_PRIVATE_NETWORKS")),
+    "webhook_plain_http": _flag("BULKOPS_WEBHOOK_PLAIN_HTTP", default=False),
 }
+if _text("BULKOPS_EMAIL_URL"):
+    globals().update(_mail_server(_text("BULKOPS_EMAIL_URL")))
+elif DEBUG:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+DEFAULT_FROM_EMAIL = _text("BULKOPS_EMAIL_FROM", "webmaster@localhost")
 if PROVIDER_SERVED:
     # The provider that development plays can be called by anybody's rows too: bulkops/docs/http-calls.md shows it.
     _PROVIDER_HOST = f"http://127.0.0.1:{PORT}"

@@ -65,6 +65,10 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
     if "apitoken" in apps.all_models["bulkops"]:
         create("apitoken", user=user, name="script", digest="d", ending="abcd")
         create("attempts", key="k", hits=1, ends_at=now)
+    if "endpoint" in apps.all_models["bulkops"]:
+        endpoint = create("endpoint", owner=user, url="https://example.org/", events=["job.completed"], holder=cluster)
+        delivery = create("delivery", endpoint=endpoint, job=job, event="job.completed", body="{}", due=now)
+        create("deliveryattempt", delivery=delivery, seconds=0.1, status=200)
     return rows
 
 

@@ -1,0 +1,99 @@
+"""Runs the process that sends webhooks and e-mails: begun when something is due, gone when nothing is.
+
+A process of its own, so no job ever waits for a receiver. The outbox is its queue; which cluster sends what, the leases
+of the endpoints say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from django.db import DatabaseError, InterfaceError, connections
+
+from bulkops.cluster.process import Stop, die_with
+from bulkops.conf import conf
+from bulkops.webhooks import claiming, courier
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkProcess
+
+    from bulkops.models import Cluster
+
+logger = logging.getLogger("bulkops.cluster")
+
+QUEUE = "webhooks"
+STOP_SECONDS = 2.0
+"""A cluster that stops waits so long for a receiver; what is not answered by then is sent again elsewhere."""
+
+
+def serves(queues: list[str]) -> bool:
+    """Whether a cluster of these queues sends webhooks: the usual one does, and one that is for nothing else."""
+    return bool({"default", QUEUE} & set(queues))
+
+
+class Couriers:
+    """A leader's; there is one process at a time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._process: ForkProcess | None = None
+        self._began = 0.0
+
+    def look(self) -> None:
+        """Begin where something is due, and take back what a process that is gone had in hand. Raises the database's
+        errors.
+        """
+        if self._process is not None:
+            if self._process.is_alive():
+                self._end_if_stuck(self._process)
+                return
+            claiming.let_go_all(self._cluster.pk)
+            self._process = None
+        if claiming.anything_due():
+            self._begin()
+
+    def stop(self) -> None:
+        """Let it end what it has in hand, for a moment; the leases go with the cluster's row."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        self._process.join(STOP_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+    def _end_if_stuck(self, process: ForkProcess) -> None:
+        most = courier.ROUND_SECONDS + conf().webhook_timeout_seconds + claiming.MARGIN_SECONDS
+        if time.monotonic() - self._began > most:
+            logger.error("cluster=%s event=courier_stopped it took too long", self._cluster.name)
+            process.kill()
+
+    def _begin(self) -> None:
+        connections.close_all()  # a connection shared over a fork would be used by two
+        self._process = multiprocessing.get_context("fork").Process(
+            target=_run, args=(self._cluster.pk, self._cluster.name, os.getpid()), name="courier", daemon=True
+        )
+        self._process.start()
+        self._began = time.monotonic()
+        logger.info("cluster=%s event=courier_started pid=%s", self._cluster.name, self._process.pid)
+
+
+def _run(cluster_id: int, cluster: str, leader: int) -> None:
+    die_with(leader)
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop.ask)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a whole group; the leader ends this in its own time
+    try:
+        courier.go_round(cluster_id, stopping=stop.asked)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("cluster=%s event=courier_waits %s", cluster, " ".join(str(error).split()))
+    except Exception:
+        logger.exception("cluster=%s event=courier_failed", cluster)
+    with contextlib.suppress(Exception):
+        connections.close_all()
+    os._exit(0)  # without waiting for a thread that still waits for a receiver

@@ -1,0 +1,84 @@
+"""Takes deliveries that are due: the oldest of each endpoint, whose lease keeps others from it while it is sent.
+
+A lease is a row's word until a time of the database's clock, held over no lock and no transaction. It ends with the
+answer, with its time, or with its holder: what a dead process or a lost host had in hand is taken up again by others.
+Each claim raises the fence `lease`, so that who has lost it can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Exists, F, Min, OuterRef, Q, Subquery
+
+from bulkops.clock import ClockTimestamp, from_now
+from bulkops.conf import conf
+from bulkops.webhooks.models import Delivery, DeliveryState, Endpoint
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
+MARGIN_SECONDS = 30.0
+"""So much longer than an attempt may take, a lease lasts."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A delivery in hand."""
+
+    endpoint: Endpoint
+    delivery: Delivery
+    lease: int
+
+
+def anything_due() -> bool:
+    """Whether somebody could send something now; what leaders ask each round. One query."""
+    return _free().filter(Exists(_due(OuterRef("pk")))).exists()
+
+
+def claim(cluster_id: int, most: int) -> list[Claimed]:
+    """Take the oldest due delivery of up to so many endpoints, those first that have waited longest.
+
+    Commits. Locks the endpoints for that moment, and passes by those that somebody else has locked.
+    """
+    with transaction.atomic():
+        first = _due(OuterRef("pk")).order_by().values("endpoint").annotate(first=Min("due")).values("first")
+        free = _free().filter(Exists(_due(OuterRef("pk")))).annotate(first=Subquery(first)).order_by("first", "pk")
+        # Locked without the holder's row, and looked at again by PostgreSQL once it has the lock.
+        locked = list(free.select_for_update(skip_locked=True, no_key=True, of=("self",))[:most])
+        found = [_take(endpoint, cluster_id) for endpoint in locked]
+    return [one for one in found if one is not None]
+
+
+def _take(endpoint: Endpoint, cluster_id: int) -> Claimed | None:
+    # In a statement after the lock, since somebody may have delivered it while this one waited.
+    delivery = _due(endpoint.pk).order_by("due", "created_at", "pk").select_related("endpoint__owner").first()
+    if delivery is None:
+        return None
+    until = from_now(conf().webhook_timeout_seconds + MARGIN_SECONDS)
+    Endpoint.objects.filter(pk=endpoint.pk).update(lease=F("lease") + 1, leased_until=until, holder=cluster_id)
+    return Claimed(delivery.endpoint, delivery, endpoint.lease + 1)
+
+
+def let_go(claimed: Claimed) -> None:
+    """End a lease, if it is still this one, in the caller's transaction."""
+    held = Endpoint.objects.filter(pk=claimed.endpoint.pk, lease=claimed.lease)
+    held.update(leased_until=None, holder=None)
+
+
+def let_go_all(cluster_id: int) -> None:
+    """End the leases of a cluster whose process that sends is gone. Commits by itself."""
+    Endpoint.objects.filter(holder=cluster_id).update(leased_until=None, holder=None)
+
+
+def _free() -> QuerySet[Endpoint]:
+    unheld = Q(leased_until=None) | Q(leased_until__lte=ClockTimestamp())
+    gone = Q(holder=None) | Q(holder__alive_until__lte=ClockTimestamp())
+    rested = Q(not_before=None) | Q(not_before__lte=ClockTimestamp())
+    return Endpoint.objects.filter(unheld | gone).filter(rested, disabled_at=None)
+
+
+def _due(endpoint: Any) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(endpoint=endpoint, state=DeliveryState.PENDING, due__lte=ClockTimestamp())

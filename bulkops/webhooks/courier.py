@@ -1,0 +1,74 @@
+"""Goes round with deliveries: claims, sends several at once, records; one slow receiver holds up nobody but itself.
+
+The database is used by one thread alone. The others only send, outside any transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from bulkops.conf import conf
+from bulkops.webhooks import calling, claiming, mailing, outbox, recording
+from bulkops.webhooks.models import Kind
+from bulkops.webhooks.saying import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkops.webhooks.claiming import Claimed
+
+LOOK_SECONDS = 0.25
+LINGER_SECONDS = 8.0
+"""It stays so long after its last delivery, so that the first retry, and another job's end, find it there."""
+ROUND_SECONDS = 60.0
+"""Then it claims no more, and another process follows: nothing that goes wrong in one of them lasts."""
+
+
+def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: float = LINGER_SECONDS) -> int:
+    """Send what is due until nothing has been for a while; return the number of attempts.
+
+    Commits by itself. Raises the database's errors; what was in hand then is sent once more by somebody else.
+    """
+    attempts = 0
+    in_hand: dict[Future[Said], Claimed] = {}
+    began = last = time.monotonic()
+    pool = ThreadPoolExecutor(conf().webhook_parallel, thread_name_prefix="send")
+    try:
+        while True:
+            leaving = stopping() or time.monotonic() - began > ROUND_SECONDS
+            room = conf().webhook_parallel - len(in_hand)
+            if room and not leaving:
+                in_hand |= {pool.submit(send, one): one for one in claiming.claim(cluster_id, room)}
+            if not in_hand:
+                if leaving or time.monotonic() - last >= linger_seconds:
+                    return attempts
+                time.sleep(LOOK_SECONDS)
+                continue
+            done, _ = wait(in_hand, LOOK_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                recording.record(in_hand.pop(future), future.result())
+                attempts, last = attempts + 1, time.monotonic()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def send(claimed: Claimed) -> Said:
+    """One attempt. Asks the database nothing: all it needs was read with the claim."""
+    endpoint, delivery = claimed.endpoint, claimed.delivery
+    try:
+        if endpoint.kind == Kind.EMAIL:
+            return mailing.send(outbox.address_of(endpoint.owner), str(delivery.pk), delivery.body)
+        return calling.post(endpoint.url, str(delivery.pk), delivery.body, _secrets(claimed))
+    except Exception as error:  # a mistake here must not keep the others from being sent
+        return Said(0.0, f"It could not be sent: {type(error).__name__}.")
+
+
+def _secrets(claimed: Claimed) -> list[str]:
+    endpoint = claimed.endpoint
+    until = endpoint.previous_until
+    both = bool(endpoint.previous_secret) and until is not None and until > timezone.now()
+    return [endpoint.secret, endpoint.previous_secret] if both else [endpoint.secret]

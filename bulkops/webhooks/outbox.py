@@ -1,0 +1,71 @@
+"""Writes what is to be sent, in the transaction of what it tells: told if and only if it happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bulkops.clock import ClockTimestamp, from_now
+from bulkops.states import ENDED, JobState
+from bulkops.webhooks import bodies
+from bulkops.webhooks.models import Delivery, Endpoint, Event, Kind
+
+if TYPE_CHECKING:
+    from bulkops.models import Job
+
+OF_STATE: dict[str, Event] = {
+    JobState.COMPLETED: Event.COMPLETED,
+    JobState.COMPLETED_WITH_ERRORS: Event.COMPLETED,
+    JobState.FAILED: Event.FAILED,
+    JobState.CANCELLED: Event.CANCELLED,
+    JobState.PAUSED: Event.PAUSED,
+}
+
+
+def note(job: Job, *, origin: str, state: str) -> None:
+    """Have the owner's endpoints told that the job came from one state into another, where they want to be.
+
+    One query for an owner who has none. A job ends once: a doubt that is settled later is no news here.
+    """
+    event = OF_STATE.get(state)
+    if event is None or origin in ENDED:
+        return
+    known = Endpoint.objects.filter(owner=job.owner_id, disabled_at=None).only("kind", "events", "owner")
+    wanting = [one for one in known if _wants(one, event, job)]
+    if wanting:
+        body = bodies.of_job(event, job)
+        Delivery.objects.bulk_create([_delivery(one, event, body, job=job) for one in wanting])
+
+
+def write(endpoint: Endpoint, event: Event, body: str) -> Delivery:
+    """One delivery that is of no job, due at once."""
+    delivery = _delivery(endpoint, event, body)
+    delivery.save(force_insert=True)
+    delivery.refresh_from_db(fields=["due"])
+    return delivery
+
+
+def address_of(user: Any) -> str:
+    """A user's e-mail address; empty where there is none."""
+    return getattr(user, user.get_email_field_name(), "") or ""
+
+
+def email_endpoint(user: Any) -> Endpoint:
+    """What sends e-mails to this user; made when it is first needed."""
+    return Endpoint.objects.get_or_create(owner=user, kind=Kind.EMAIL)[0]
+
+
+def forget_old(days: float | None) -> None:
+    """Delete what belongs to no job and is older than that; the rest goes with its job."""
+    if days:
+        Delivery.objects.filter(job=None, created_at__lt=from_now(-days * 24 * 3600)).delete()
+
+
+def _wants(endpoint: Endpoint, event: Event, job: Job) -> bool:
+    if endpoint.kind == Kind.EMAIL:
+        return job.email_at_end and job.state in ENDED
+    return event in endpoint.events
+
+
+def _delivery(endpoint: Endpoint, event: Event, body: str, job: Job | None = None) -> Delivery:
+    due: Any = ClockTimestamp()
+    return Delivery(endpoint=endpoint, job=job, event=event, body=body, due=due)

@@ -1,0 +1,1 @@
+"""Webhooks and e-mails at the end."""

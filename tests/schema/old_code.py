@@ -65,6 +65,8 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
     if "apitoken" in apps.all_models["bulkops"]:
         create("apitoken", user=user, name="script", digest="d", ending="abcd")
         create("attempts", key="k", hits=1, ends_at=now)
+    if "failuregroup" in apps.all_models["bulkops"]:
+        create("failuregroup", job=job, fingerprint="f", shard=0, count=1, error_code="no", words="no", samples=[2])
     return rows
 
 

@@ -78,8 +78,8 @@ def make_server(folder: Path) -> Iterator[MakeServer]:
     """Servers that are stopped, and whose files outside the folder are removed, at the end of the test."""
     made = []
 
-    def make(home: Path = folder / "home", programs: str = "") -> EmbeddedServer:
-        server = EmbeddedServer(choose_places(home), programs)
+    def make(home: Path = folder / "home", programs: str = "", *, forgetful: bool = False) -> EmbeddedServer:
+        server = EmbeddedServer(choose_places(home), programs, forgetful=forgetful)
         made.append(server)
         return server
 

@@ -198,3 +198,12 @@ def test_the_log_does_not_grow_for_ever(server):
         log.truncate(11_000_000)
     server.ensure()
     assert server.places.log.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize(("forgetful", "fsync"), [(False, "on"), (True, "off")])
+def test_only_a_forgetful_server_does_not_wait_for_the_disk(make_server, connect, forgetful, fsync):
+    server = make_server(forgetful=forgetful)
+    server.ensure()
+    cursor = connect(server).cursor()
+    cursor.execute("SHOW fsync")
+    assert cursor.fetchone() == (fsync,)

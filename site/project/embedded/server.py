@@ -26,16 +26,21 @@ ACCEPTS, REJECTS = 0, 1  # pg_isready's exit codes; anything else: no answer
 
 
 @functools.cache
-def server_for(places: Places, programs: str) -> "EmbeddedServer":
+def server_for(places: Places, programs: str, *, forgetful: bool = False) -> "EmbeddedServer":
     """The one object of this process for the server that lives there."""
-    return EmbeddedServer(places, programs)
+    return EmbeddedServer(places, programs, forgetful=forgetful)
 
 
 class EmbeddedServer:
-    """One private server: its role and its database are both named bulkops."""
+    """One private server: its role and its database are both named bulkops.
 
-    def __init__(self, places: Places, programs: str = "") -> None:
+    A forgetful one never waits for the disk. Whatever kills its processes, it keeps what was committed; a power cut may
+    cost all of its data.
+    """
+
+    def __init__(self, places: Places, programs: str = "", *, forgetful: bool = False) -> None:
         self.places = places
+        self.forgetful = forgetful
         self.users = Users(places.users)
         self._chosen = programs
         self._announced = False
@@ -154,6 +159,7 @@ class EmbeddedServer:
             "hba_file": access,
             "ident_file": names,
             "max_connections": "200",
+            **({"fsync": "off", "full_page_writes": "off"} if self.forgetful else {}),
         }
 
     def _create(self) -> None:

@@ -171,7 +171,7 @@ class _Runner:
             return [item for chunk in manifests.pack(items) for item in manifests.decode(chunk.payload)]
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
+        except BaseException as error:  # an author's `items` and forms may raise anything
             if classify(error, driver) is Fault.CONNECTION:
                 raise
             raise _Unprepared(error) from error
@@ -195,7 +195,7 @@ class _Runner:
             watched = self._begin()
             try:
                 yield watched
-            except BaseException as error:
+            except BaseException as error:  # an item's, judged and raised again
                 watched.judge(error)
                 raise
             transaction.set_rollback(True)
@@ -222,7 +222,7 @@ class _Runner:
                 return _not_tried(position, item, unfinished.message)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # an item's code may raise anything
                 fault = classify(error, driver)
                 if fault is Fault.CONNECTION:
                     raise

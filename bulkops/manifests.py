@@ -18,7 +18,7 @@ from django.db import connection
 
 from bulkops import cutting
 from bulkops.conf import conf
-from bulkops.exceptions import InvalidItems
+from bulkops.exceptions import BulkopsError, InvalidItems
 from bulkops.storable import strict_json
 
 if TYPE_CHECKING:
@@ -67,19 +67,28 @@ def _encode(items: list[Any], roots: list[int] | None) -> bytes:
     return zlib.compress(strict_json(content).encode(), level=3)
 
 
+class Damaged(BulkopsError):
+    """A stored chunk holds no items: it is not compressed, no JSON, or of another shape."""
+
+    code = "items-unreadable"
+
+
 def read(payload: bytes | memoryview) -> Content:
-    """What a stored chunk holds."""
-    content = json.loads(zlib.decompress(payload))
-    if "columns" in content:
-        columns = content["columns"]
-        items = [dict(zip(columns, row, strict=True)) for row in content["rows"]]
-    else:
-        items = content["values"]
-    return Content(items, content.get("roots"))
+    """What a stored chunk holds. Raises Damaged."""
+    try:
+        content = json.loads(zlib.decompress(payload))
+        if "columns" in content:
+            columns = content["columns"]
+            items = [dict(zip(columns, row, strict=True)) for row in content["rows"]]
+        else:
+            items = list(content["values"])
+        return Content(items, content.get("roots"))
+    except (zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
 
 
 def decode(payload: bytes | memoryview) -> list[Any]:
-    """The items of a stored chunk, in order."""
+    """The items of a stored chunk, in order. Raises Damaged."""
     return read(payload).items
 
 

@@ -36,7 +36,7 @@ def text(value: Any, limit: int) -> str:
     try:
         clean = _storable(str(value)[: limit + 1])
         return clean if len(clean) <= limit else f"{clean[: max(0, limit - len(_CUT))]}{_CUT}"[:limit]
-    except BaseException:
+    except BaseException:  # recording a failure must never fail, whatever an author's `__str__` raises
         return UNREADABLE
 
 
@@ -82,7 +82,7 @@ class _Plain:
             return self._list(value, depth + 1)
         try:
             known = DjangoJSONEncoder().default(value)
-        except Exception:
+        except Exception:  # unknown to the encoder, or an object whose methods raise anything
             return self.words(text(value, self._room()))
         return self.value(known, depth + 1)
 
@@ -127,5 +127,5 @@ def json_text(value: Any, limit: int) -> str | None:
             # A character takes four bytes at most, also where it is escaped once more.
             return json.dumps({"truncated": encoded[: limit // 8], "bytes": size}, ensure_ascii=False)
         return encoded
-    except BaseException:
+    except BaseException:  # as in `text`
         return UNREADABLE_JSON

@@ -131,7 +131,7 @@ def _submit_files(files: Mapping[str, bytes], what: dict[str, Any]) -> Job:
         for name, content in files.items():
             batch.add(name, io.BytesIO(content))
         return services.submit(items=batch.items, upload=batch.id, **what)
-    except BaseException:
+    except BaseException:  # raised again; no file of a refused job stays
         uploaded_files.drop(batch.id)
         raise
 

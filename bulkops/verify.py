@@ -178,7 +178,7 @@ def _manifest_counts(job_id: UUID) -> Iterator[tuple[int, int | None]]:
     for number, payload in stored.iterator(chunk_size=PAYLOADS_AT_ONCE):
         try:
             yield number, len(manifests.decode(payload))
-        except Exception:  # whatever it is that a damaged payload raises, it is wrong
+        except manifests.Damaged:
             yield number, None
 
 

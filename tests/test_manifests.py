@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
+import zlib
 from typing import Any
 
 import pytest
@@ -202,3 +203,26 @@ def test_storing_nothing_stores_nothing(owner: Any, django_assert_num_queries: A
     mine = job(owner)
     with django_assert_num_queries(0):
         manifests.store(mine.pk, [])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"no zlib",
+        zlib.compress(b"x" * 1000)[:-8],
+        zlib.compress(b"\xff\xfe"),
+        zlib.compress(b"{"),
+        zlib.compress(b"7"),
+        zlib.compress(b"[1]"),
+        zlib.compress(b"{}"),
+        zlib.compress(b'{"values": 7}'),
+        zlib.compress(b'{"columns": ["a"], "rows": [[1, 2]]}'),
+        zlib.compress(b'{"columns": [[]], "rows": [[1]]}'),
+        zlib.compress(b"[" * 100_000),
+    ],
+    ids=lambda payload: repr(payload[:12]),
+)
+def test_whatever_is_wrong_with_a_stored_chunk_is_one_kind_of_error(payload):
+    with pytest.raises(manifests.Damaged):
+        manifests.read(payload)

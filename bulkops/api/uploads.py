@@ -78,7 +78,7 @@ def _stored(files: list[Any]) -> Iterator[Given]:
         found.items = batch.items
         found.name = batch.items[0]["name"] if len(batch.items) == 1 else f"{len(batch.items):,} files"
         yield found
-    except BaseException:
+    except BaseException:  # raised again; no file of a broken request stays
         uploaded_files.drop(batch.id)
         raise
     if not found.batch:  # given up by whoever asked for it

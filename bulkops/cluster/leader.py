@@ -141,7 +141,7 @@ class Leader:
         """Record it; False where a row is locked. What cannot be recorded is let go, or it would end every round."""
         try:
             return dead.in_hand is None or casualties.record(dead.in_hand, timed_out=dead.timed_out)
-        except Exception as error:
+        except Exception as error:  # not one death may keep the leader from the others
             if is_lock_timeout(error):
                 return False
             if isinstance(error, Error) and is_away(error):

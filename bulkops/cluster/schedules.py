@@ -83,7 +83,7 @@ def _run(cluster: str, leader: int) -> None:
         fire_due()
     except (DatabaseError, InterfaceError) as error:
         logger.warning("cluster=%s event=schedules_wait %s", cluster, " ".join(str(error).split()))
-    except Exception:
+    except Exception:  # a mistake in somebody's schedule: logged, and the next pass tries again
         logger.exception("cluster=%s event=schedules_failed", cluster)
 
 

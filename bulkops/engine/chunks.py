@@ -141,7 +141,7 @@ def items_of(claim: Claim) -> Content:
     try:
         content = manifests.read(claim.payload)
         whole = len(content.items) == claim.size
-    except Exception:  # whatever it is that a damaged payload raises
+    except manifests.Damaged:
         whole = False
     if not whole:
         raise ItemsUnreadable(claim.number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from django.db import connection
+from django.db import Error, connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def of_items(durability: str) -> Iterator[None]:
         if connection.connection is driver and not driver.closed:
             try:
                 _send("RESET synchronous_commit")
-            except Exception:
+            except Error:
                 connection.close()  # the next one is strict
 
 

@@ -21,7 +21,7 @@ def run_slice(job_id: str, number: int, seq: int) -> str:
     me = holder.current()
     try:
         return runner.run_slice(UUID(job_id), number, seq, me)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the process ends
         if isinstance(error, DatabaseAway) or tells_of_a_cut(error):
             # Nobody's mistake, so no traceback: an operator who looks for one finds those of real errors.
             logger.warning("job=%s turn=%s event=slice_left database_away; this worker leaves", job_id, number)

@@ -116,7 +116,7 @@ def describe(error: BaseException) -> str:
         return error.message
     try:
         text = str(error).strip()
-    except BaseException:
+    except BaseException:  # an author's class may have a `__str__` that raises anything
         text = storable.UNREADABLE
     name = type(error).__name__
     return f"{name}: {text}" if text else name

@@ -132,7 +132,7 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
                 returned = operation.finish(params, summary)
             # A connection closed in here would end the transaction without a word, and with it the job's end.
             watched.check()
-    except BaseException as error:
+    except BaseException as error:  # an author's `finish` may raise anything
         fault = classify(error, driver)
         if fault is Fault.CONNECTION:
             raise

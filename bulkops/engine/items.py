@@ -12,7 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 from bulkops import storable, uploaded_files
 from bulkops.conf import conf
@@ -86,7 +86,7 @@ class ItemRunner:
                 return once(item, context, one)
             except (FenceLost, LateResult, HookFailed):
                 raise
-            except BaseException as error:
+            except BaseException as error:  # an item's code may raise anything, SystemExit too
                 fault = classify(error, driver)
                 if fault is Fault.CONNECTION:
                     raise DatabaseAway from error
@@ -103,7 +103,7 @@ class ItemRunner:
             connection.close()
         try:
             self.statements.prepare()
-        except Exception as error:
+        except Error as error:
             raise DatabaseAway from error
 
     def _in_transaction(self, item: Any, context: Context, one: Try) -> bool:
@@ -122,7 +122,7 @@ class ItemRunner:
                     returned = self._process(item, context)
                 watched.check()
                 stop = self.statements.record(one, success(returned))
-        except BaseException as error:
+        except BaseException as error:  # of the item, or of a hook that the author gave to `on_commit`
             if not committed:
                 raise
             raise HookFailed(describe(error), stop=stop) from error
@@ -134,7 +134,7 @@ class ItemRunner:
         driver = connection.connection
         try:
             result = success(self._process(item, context))
-        except BaseException as error:
+        except BaseException as error:  # an item's code may raise anything
             if is_lost(error, driver):
                 raise DatabaseAway from error
             result = failure(self.operation, error, context.attempt)
@@ -178,7 +178,7 @@ class ItemRunner:
                 return self.statements.record(one, result)
             except FenceLost:
                 raise
-            except Exception as error:
+            except Exception as error:  # unstorable, for whatever reason: constants are recorded instead
                 fault = classify(error, driver)
                 if fault is Fault.CONNECTION:
                     raise DatabaseAway from error

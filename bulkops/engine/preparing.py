@@ -55,7 +55,7 @@ def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any]
         return
     except BulkopsError as error:
         finishing.fail(taken, why(error), code_of(error))
-    except BaseException as error:
+    except BaseException as error:  # an author's `items` and forms may raise anything
         if classify(error, driver) is Fault.CONNECTION:
             raise
         if connection.in_atomic_block or connection.closed_in_transaction:

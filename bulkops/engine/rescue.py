@@ -80,7 +80,7 @@ def _unless_locked(job_id: UUID) -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
-    except Exception as error:
+    except Exception as error:  # not one job may keep the others from being rescued
         if is_lock_timeout(error):
             logger.warning("job=%s event=rescue_waits a row is locked", job_id)
         elif isinstance(error, Error) and is_away(error):

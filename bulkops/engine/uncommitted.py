@@ -86,7 +86,7 @@ class UncommittedTransaction(ItemTransaction):
             raise self._too_late()
         try:
             return execute(sql, params, many, context)
-        except Exception as error:
+        except Exception as error:  # noted and raised again, whatever it is
             self._seen = True
             self._note(error, began)
             raise

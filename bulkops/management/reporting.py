@@ -97,7 +97,7 @@ def _replacing(path: Path) -> Iterator[Callable[[bytes], Any]]:
             file.flush()
             Path(file.name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
             Path(file.name).replace(target)
-        except BaseException:
+        except BaseException:  # raised again, Ctrl-C too; nothing half-written stays
             Path(file.name).unlink(missing_ok=True)
             raise
 

@@ -83,7 +83,7 @@ class Report:
                 writer.writerow(self._line(row))
                 if text.tell() >= BLOCK_CHARS:
                     yield _taken(text)
-        except Exception:
+        except Exception:  # raised again; whoever has the beginning is told that it is one
             writer.writerow([INCOMPLETE])
             yield _taken(text)
             raise

@@ -44,7 +44,7 @@ def read(file: IO[bytes]) -> Document:
         raise TooLarge("The PDF unpacks to more than is taken.") from None
     except RecursionError:
         raise Corrupt("The PDF is broken: it refers to itself without end.") from None
-    except Exception as error:
+    except Exception as error:  # pypdf meets a broken file with whatever its parsing stumbles upon
         raise Corrupt(f"The PDF is broken: {str(error)[:200] or type(error).__name__}") from None
 
 

@@ -132,7 +132,7 @@ def _faults(max_pixels: int) -> Iterator[None]:
         raise TooLarge(f"The image has more pixels than are taken: at most {max_pixels:,} are.") from None
     except UnidentifiedImageError:
         raise Corrupt("The image is broken: its beginning makes no sense.") from None
-    except Exception as error:
+    except Exception as error:  # Pillow's decoders raise SyntaxError, struct.error, KeyError and more for broken files
         text = str(error)
         if "too large" in text.lower() or "MAX_TEXT_" in text:
             raise TooLarge("The image holds more text than is taken.") from None

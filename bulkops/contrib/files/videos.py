@@ -47,7 +47,7 @@ def read(file: IO[bytes], kind: str) -> Film:
         raise
     except MemoryError:
         raise TooLarge("The video unpacks to more than is taken.") from None
-    except Exception as error:
+    except Exception as error:  # a broken file raises FFmpeg's errors, and of Python's whatever its values break
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Corrupt(f"The video is broken: {text[:200]}") from None
 

@@ -129,6 +129,10 @@ class FileRefused(InvalidItems):
         super().__init__(message, [(None, "file", message)])
 
 
+class InvalidRate(InvalidSubmission):
+    """This is no speed limit, or more than the operation's own."""
+
+
 class ActiveJobExists(BulkopsError):
     """You already have an active job."""
 
@@ -157,6 +161,12 @@ class SubmissionBusy(BulkopsError):
     code = "idempotency-key-in-flight"
 
 
+class NoWorker(BulkopsError):
+    """No worker is running, so a job would only wait."""
+
+    code = "no-worker"
+
+
 class DryRunBusy(BulkopsError):
     """A dry run of yours is going on; wait until it has ended."""
 
@@ -174,12 +184,6 @@ class NotAllowedNow(BulkopsError):
     def __init__(self, message: str | None = None, job: Job | None = None) -> None:
         super().__init__(message)
         self.job = job
-
-
-class InvalidRate(BulkopsError):
-    """This is no speed limit."""
-
-    code = "validation"
 
 
 # -- raised by the report

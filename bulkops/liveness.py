@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bulkops.clock import from_now
 from bulkops.conf import conf
+from bulkops.exceptions import NoWorker
 from bulkops.models import Cluster
 
 NO_WORKER = (
@@ -18,3 +19,9 @@ def workers_missing() -> bool:
     Also true where none ever ran: on a fresh install a job would wait without anybody knowing why.
     """
     return not Cluster.objects.filter(alive_until__gt=from_now(-conf().no_worker_seconds)).exists()
+
+
+def require_worker() -> None:
+    """Raises NoWorker where `workers_missing`."""
+    if workers_missing():
+        raise NoWorker(NO_WORKER)

@@ -16,7 +16,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 LAYERS = (
     {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads", "fingerprints"},
     {"cutting"},
-    {"attempts", "bounded_uploads", "tokens"},
+    {"attempts", "bounded_uploads", "tokens", "refusals"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files", "webhooks"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},

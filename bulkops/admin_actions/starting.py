@@ -11,17 +11,14 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 
-from bulkops import idempotency, liveness, permissions, progress, registry, services, sources, transitions
+from bulkops import idempotency, liveness, permissions, progress, refusals, registry, services, sources, transitions
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
     BulkopsError,
     IdempotencyKeyReused,
-    InvalidIdempotencyKey,
     InvalidItems,
     InvalidParams,
-    NotPermitted,
-    SubmissionBusy,
     UnknownOperation,
 )
 from bulkops.models import Job
@@ -40,8 +37,6 @@ NAMED = 5
 """Rows that the page names."""
 SMALL_CHANGE = 10
 """The choice may have grown or shrunk by so many rows since it was counted on the page, or by a tenth, unasked."""
-STATUSES = {InvalidIdempotencyKey: 409, SubmissionBusy: 409, NotPermitted: 403}
-SPENT = "This form was sent before with other values. Look at them once more, then start."
 
 
 class JobForm(forms.Form):
@@ -117,22 +112,26 @@ class StartPage:
             return self.page(413, f"{self.counted} are too many for one job; the most is {conf().file_items:,}.")
         if words := self._changed_since_shown():
             return self.page(409, words)
-        if liveness.workers_missing():
-            return self.page(503, liveness.NO_WORKER)
         try:
+            liveness.require_worker()
             return self._to_job(self._submit())
-        except ActiveJobExists:
-            return self.page(409, refused=True)
         except IdempotencyKeyReused:
             # A press at the same moment was faster, and its job may already have moved rows out of the choice.
             return self._replay(self._job_of_key())
-        except InvalidParams as bad:
-            self._complain(bad.errors)
-            return self.page(422)
-        except InvalidItems as bad:
-            return self.page(422, f"Nothing was started. {self._about_rows(bad)}")
-        except BulkopsError as refusal:
-            return self.page(STATUSES.get(type(refusal), 422), f"Nothing was started. {refusal.message}")
+        except BulkopsError as error:
+            return self._refused(error)
+
+    def _refused(self, error: BulkopsError) -> HttpResponse:
+        refusal = refusals.of(error)
+        if refusal is None:
+            raise error
+        if isinstance(error, ActiveJobExists):
+            return self.page(refusal.status, refused=True)
+        if isinstance(error, InvalidParams):
+            self._complain(error.errors)
+            return self.page(refusal.status)
+        words = self._about_rows(error) if isinstance(error, InvalidItems) else refusal.on_form or error.message
+        return self.page(refusal.status, f"Nothing was started. {words}")
 
     def _submit(self) -> Job:
         metadata = {"model": self.model_admin.opts.label_lower}
@@ -199,7 +198,7 @@ class StartPage:
     def _replay(self, job: Job | None) -> HttpResponse:
         if job is None or not self._asks_for(job):
             self.key = ""
-            return self.page(409, SPENT)
+            return self._refused(IdempotencyKeyReused())
         job.replayed = True
         return self._to_job(job)
 

@@ -18,13 +18,13 @@ from django.urls import reverse
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 
-from bulkops import exceptions, uploaded_files
+from bulkops import exceptions, refusals, uploaded_files
 from bulkops.api.pointers import pointer_to
 from bulkops.conf import conf
 from bulkops.outage import is_away
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -34,10 +34,13 @@ class Kind:
     """One type of problem: the same words for each occurrence, and a page that explains it."""
 
     name: str
-    status: int
     title: str
     meaning: str
     remedy: str
+
+    @property
+    def status(self) -> int:
+        return refusals.STATUSES[self.name].value
 
     @property
     def url(self) -> str:
@@ -49,77 +52,66 @@ KINDS = {
     for kind in (
         Kind(
             "malformed",
-            400,
             "The request cannot be read",
             "The body is no JSON that can be stored, or no well-formed multipart.",
             "Send UTF-8 JSON without NUL characters, without NaN, and with each key once.",
         ),
         Kind(
             "invalid-idempotency-key",
-            400,
             "The idempotency key is not valid",
             "The header Idempotency-Key is not 1 to 255 visible ASCII characters.",
             "Send a UUID, quoted or bare.",
         ),
         Kind(
             "not-authenticated",
-            401,
             "Log in first",
             "The request names nobody, or its token, name or password is wrong, or the user is not active.",
             "Send “Authorization: Token …”, Basic credentials, or a session's cookie.",
         ),
         Kind(
             "permission-denied",
-            403,
             "You may not do this",
             "You may see it, but not do it: an operation without its permission, or somebody else's job.",
             "Ask an administrator for the permission.",
         ),
         Kind(
             "csrf-failed",
-            403,
             "The CSRF token is missing or wrong",
             "A session's cookie alone does not prove that its user wanted this.",
             "Send the CSRF cookie's value as the header X-CSRFToken, or use a token.",
         ),
         Kind(
             "not-found",
-            404,
             "There is nothing here",
             "There is nothing at this address, or nothing that you may see. Other people's jobs do not exist for you.",
             "Look at the address; jobs are deleted some time after their end.",
         ),
         Kind(
             "method-not-allowed",
-            405,
             "This method is not allowed here",
             "The address exists, but not for this method.",
             "The header Allow lists those that are.",
         ),
         Kind(
             "not-acceptable",
-            406,
             "No such format",
             "The header Accept names no format that this address can answer in.",
             "Accept application/json.",
         ),
         Kind(
             "active-job-exists",
-            409,
             "You have an active job",
             "A user has one active job at a time. `active_job` is the status of the one that runs.",
             "Wait until it has ended, or cancel it. Retry-After says about when.",
         ),
         Kind(
             "not-allowed-now",
-            409,
             "The state does not allow this now",
             "The job, the item or the dry run is in a state in which this cannot be done.",
             "Look at its status. Where a job is named in `job`, go on with that one.",
         ),
         Kind(
             "idempotency-key-in-flight",
-            409,
             "A request with this key is being handled",
             "Another submission with the same key, or of the same user, is being recorded at this moment.",
             "Send the same request again in a second.",
@@ -133,35 +125,30 @@ KINDS = {
         ),
         Kind(
             "too-large",
-            413,
             "The content is too large",
             "The body, the file or the number of items is above its limit.",
             "Send a file in place of a JSON body, or several jobs one after the other.",
         ),
         Kind(
             "unsupported-media-type",
-            415,
             "This content type is not read here",
             "A body is application/json; where files are taken, multipart/form-data too.",
             "Name one of them in the header Content-Type.",
         ),
         Kind(
             "validation",
-            422,
             "The content is not valid",
             "`errors` names what is wrong, each with a JSON Pointer into what was sent, the first 100 of them.",
             "Correct it and send it again.",
         ),
         Kind(
             "idempotency-key-reused",
-            422,
             "This key was used for another submission",
             "The same key came with another body within its lifetime.",
             "Take a new key for a new submission.",
         ),
         Kind(
             "rate-limited",
-            429,
             "Too many requests",
             "More submissions, log-ins or anonymous calls than the limit.",
             "Wait as long as Retry-After says.",
@@ -175,14 +162,12 @@ KINDS = {
         ),
         Kind(
             "no-worker",
-            503,
             "No worker is running",
-            "No worker has been alive for a minute, so a job would only wait. Nothing was stored.",
+            "No worker has been alive for a while, so a job would only wait. Nothing was stored.",
             "Tell an administrator; try again later with the same idempotency key.",
         ),
         Kind(
             "database-away",
-            503,
             "The database does not answer",
             "Whether something was stored, nobody knows at this moment.",
             "Try again later with the same idempotency key.",
@@ -275,21 +260,22 @@ def _of_rest(error: rest.APIException) -> Problem | None:
 
 def _of_ours(error: exceptions.BulkopsError) -> Problem | None:
     """Those of the services; what needs more than its own words is told by the view that met it."""
-    if isinstance(error, exceptions.UnknownOperation):
-        return invalid("#/operation", error.message)
+    refusal = refusals.of(error)
+    if refusal is None:
+        return None
+    errors = list(_pointing(error)) if refusal.code == "validation" else None
+    return Problem(refusal.code, error.message, errors=errors, retry_after=refusal.retry_seconds)
+
+
+def _pointing(error: exceptions.BulkopsError) -> Iterator[dict[str, str]]:
+    """What is wrong where in the content."""
     if isinstance(error, exceptions.InvalidParams):
-        return Problem("validation", error.message, errors=list(_of_params(error)))
-    if isinstance(error, exceptions.InputTooLarge):
-        return Problem("too-large", error.message)
-    if isinstance(error, exceptions.InvalidItems):
-        return Problem("validation", error.message, errors=list(_of_items(error)))
-    if isinstance(error, exceptions.SubmissionBusy):
-        return Problem("idempotency-key-in-flight", error.message, retry_after=1)
-    if isinstance(error, exceptions.DryRunBusy):
-        return Problem("not-allowed-now", error.message, retry_after=1)
-    if error.code == "validation":
-        return invalid("#", error.message)
-    return Problem(error.code, error.message) if error.code in KINDS else None
+        yield from _of_params(error)
+    elif isinstance(error, exceptions.InvalidItems):
+        yield from _of_items(error)
+    else:
+        unknown = isinstance(error, exceptions.UnknownOperation)
+        yield {"pointer": "#/operation" if unknown else "#", "detail": error.message}
 
 
 def _of_params(error: exceptions.InvalidParams) -> Any:

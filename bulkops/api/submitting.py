@@ -10,7 +10,7 @@ from bulkops import dry_run, idempotency, liveness, permissions, registry, servi
 from bulkops.api import bodies, shapes, statuses, uploads
 from bulkops.api.problems import Problem, invalid
 from bulkops.conf import conf
-from bulkops.exceptions import ActiveJobExists, InputError, InputTooLarge, SubmissionBusy
+from bulkops.exceptions import ActiveJobExists, InputError, InputTooLarge, InvalidRate, SubmissionBusy
 from bulkops.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from bulkops.models import Job
     from bulkops.operation import Operation
     from bulkops.services import Submission
-
-RETRY_SECONDS = 30
-"""When it is worth asking again whether a worker is there."""
 
 
 def answer(request: Request, bounded: BoundedUpload) -> Response | dict[str, Any]:
@@ -57,9 +54,6 @@ def _checked(request: Request, operation: Operation, asked: dict[str, Any], give
     wanted = asked.get("parallelism")
     if wanted is not None and wanted > operation.parallelism:
         raise invalid("#/parallelism", f"The parallelism must be between 1 and {operation.parallelism}.")
-    rate, most = asked.get("rate_per_second"), operation.rate_per_second
-    if rate is not None and most is not None and rate > most:
-        raise invalid("#/rate_per_second", f"This operation's speed is limited to {most:g} items per second.")
     names = ("params", "name", "tags", "metadata", "parallelism", "limit", "rate_per_second", "email_at_end")
     if asked.get("email_at_end") and not outbox.address_of(request.user):
         raise invalid("#/email_at_end", "You have no e-mail address here.")
@@ -72,6 +66,8 @@ def _checked(request: Request, operation: Operation, asked: dict[str, Any], give
             upload=given.batch,
             **{name: asked[name] for name in names if name in asked},
         )
+    except InvalidRate as error:
+        raise invalid("#/rate_per_second", error.message) from None
     except InputTooLarge:
         raise
     except InputError as error:
@@ -90,8 +86,7 @@ def _recorded(request: Request, submission: Submission, key: str | None) -> Job:
                 if known is not None:
                     known.replayed = True
                     return known
-            if liveness.workers_missing():
-                raise Problem("no-worker", liveness.NO_WORKER, retry_after=RETRY_SECONDS)
+            liveness.require_worker()
             return services.record(submission, key)
     except ActiveJobExists as refusal:
         raise statuses.active_job(request, refusal.job) from None

@@ -10,6 +10,7 @@ import os
 import sys
 import unicodedata
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
@@ -17,18 +18,17 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
-from bulkops.exceptions import BulkopsError, DryRunBusy, NotAllowedNow, ReportBroken, SubmissionBusy
+from bulkops import refusals
+from bulkops.exceptions import BulkopsError, ReportBroken
 from bulkops.models import Job
 from bulkops.outage import is_away
+from bulkops.refusals import ACTIVE_JOB, REFUSED, TRY_AGAIN, WRONG_USE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from django.core.management.base import CommandParser
 
-REFUSED = 1
-WRONG_USE = 2
-TRY_AGAIN = 4
 INTERRUPTED = 130
 
 
@@ -84,6 +84,12 @@ class TerminalCommand(BaseCommand):
         self.stderr.write(f"{name}: {printable(text)}")
         raise SystemExit(code) from None
 
+    def answer_with(self, running: Job, words: str) -> NoReturn:
+        """Where a slot is taken: the id of the job that has it on standard output, exit 3."""
+        self.stdout.write(str(running.pk))
+        self.note(words)
+        raise SystemExit(ACTIVE_JOB) from None
+
     def note(self, text: str) -> None:
         """A remark beside the answer, on standard error and in no alarming colour."""
         self.stderr.write(printable(text), style_func=str)
@@ -111,9 +117,10 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return TRY_AGAIN, f"the database lacks tables or columns, run manage.py migrate: {first_line(error)}"
     if isinstance(error, CommandError):
         return error.returncode, str(error)
-    if isinstance(error, NotAllowedNow | ReportBroken):
+    if isinstance(error, ReportBroken):
         return REFUSED, str(error)
-    return (TRY_AGAIN if isinstance(error, SubmissionBusy | DryRunBusy) else WRONG_USE), str(error)
+    refusal = refusals.of(error)
+    return WRONG_USE if refusal is None else refusal.exit_code, str(error)
 
 
 def first_line(error: BaseException) -> str:
@@ -121,7 +128,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-# -- arguments
+# -- arguments, and what a command needs
+
+
+def needed(module: str) -> Any:
+    """A module that needs a package which may be absent. Raises WrongUse, which names the package."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        raise WrongUse(f"this needs the module “{missing.name}”, which is not installed") from None
 
 
 def find_job(text: str) -> Job:

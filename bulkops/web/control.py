@@ -11,16 +11,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from bulkops import result_files, services
-from bulkops.exceptions import (
-    ActiveJobExists,
-    InvalidRate,
-    InvalidSubmission,
-    NotAllowedNow,
-    NotPermitted,
-    SubmissionBusy,
-    UnknownOperation,
-)
+from bulkops import refusals, result_files, services
+from bulkops.exceptions import ActiveJobExists, BulkopsError, NotAllowedNow, NotPermitted
 from bulkops.states import OutcomeState
 from bulkops.web import cards, fetch, items
 from bulkops.web.guards import database_may_be_away, person_required, post_required
@@ -108,7 +100,7 @@ def decide(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
 @database_may_be_away
 @person_required
 def rate(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Limit how many items a second may begin; an empty field takes the limit away."""
+    """Limit how many items a second may begin; an empty field leaves the operation's own."""
     text = request.POST.get("rate_per_second", "").strip()
     try:
         wanted = float(text) if text else None
@@ -142,14 +134,14 @@ def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpRespo
     job = fetch.visible_job(request.user, pk)
     try:
         return redirect(verb(job))
-    except NotPermitted as refusal:
-        raise PermissionDenied(refusal.message) from None
-    except ActiveJobExists as refusal:
-        return show_job(request, job, blocked_by=refusal.job, status_code=409)
-    except (NotAllowedNow, SubmissionBusy) as refusal:
-        # The job moved on while the page was read: show how it is now.
-        return show_job(
-            request, fetch.visible_job(request.user, pk), problem=items.for_people(refusal.message), status_code=409
-        )
-    except (InvalidRate, InvalidSubmission, UnknownOperation) as refusal:
-        return show_job(request, job, problem=refusal.message, status_code=422)
+    except ActiveJobExists as error:
+        return show_job(request, job, blocked_by=error.job, status_code=HTTPStatus.CONFLICT)
+    except BulkopsError as error:
+        refusal = refusals.of(error)
+        if refusal is None:
+            raise
+        if isinstance(error, NotPermitted):
+            raise PermissionDenied(error.message) from None
+        if refusal.status == HTTPStatus.CONFLICT:
+            job = fetch.visible_job(request.user, pk)  # it moved on while the page was read: show how it is now
+        return show_job(request, job, problem=items.for_people(error.message), status_code=refusal.status)

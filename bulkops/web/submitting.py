@@ -20,18 +20,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from bulkops import batches, inputs, liveness, permissions, registry, services, uploaded_files
+from bulkops import batches, inputs, liveness, permissions, refusals, registry, services, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
     BulkopsError,
     ColumnsMissing,
-    IdempotencyKeyReused,
-    InvalidIdempotencyKey,
     InvalidItems,
     InvalidParams,
-    NotPermitted,
-    SubmissionBusy,
     UnknownOperation,
 )
 from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploads
@@ -96,25 +92,8 @@ def _posted(
             attempt.field = "file"
             attempt.forms.refuse_large_file()
         return attempt.answer()
-    except ActiveJobExists as refusal:
-        return attempt.refused_for(refusal.job)
-    except (IdempotencyKeyReused, InvalidIdempotencyKey):
-        words = "This form was sent before with other values. Look at them once more, then start."
-        return attempt.again(problem=words, fresh_key=True)
-    except SubmissionBusy as busy:
-        return attempt.again(problem=busy.message, status=409)
-    except InvalidParams as bad:
-        attempt.forms.add_errors(bad.errors)
-        return attempt.again()
-    except ColumnsMissing as missing:
-        return attempt.ask(missing)
-    except InvalidItems as bad:
-        attempt.complain(bad)
-        return attempt.again(status=413 if bad.code == "too-large" else 422)
-    except NotPermitted as refusal:  # by what was typed, as `authorize` judges it: nothing of it is to be lost
-        return attempt.again(problem=refusal.message, status=403)
-    except BulkopsError as refusal:
-        return attempt.again(problem=refusal.message)
+    except BulkopsError as error:  # NotPermitted too, as `authorize` judges what was typed: nothing of it is to be lost
+        return attempt.refused(error)
     finally:
         attempt.forms.close()
 
@@ -186,8 +165,7 @@ class Attempt:
 
     def start(self) -> HttpResponse:
         """Submit, and take the person to the job."""
-        if liveness.workers_missing():
-            return self.again(problem=liveness.NO_WORKER, status=503)
+        liveness.require_worker()
         source = self._given()
         job = services.submit(
             user=self.request.user,
@@ -231,6 +209,24 @@ class Attempt:
             "trial": trial,
         }
         return render(self.request, "bulkops/preview.html", context, status=trial.status if trial else 200)
+
+    def refused(self, error: BulkopsError) -> HttpResponse:
+        """The form once more, with the refusal where it belongs. Raises an error that refuses nothing."""
+        refusal = refusals.of(error)
+        if refusal is None:
+            raise error
+        if isinstance(error, ActiveJobExists):
+            return self.refused_for(error.job)
+        if isinstance(error, ColumnsMissing):
+            return self.ask(error)
+        problem = ""
+        if isinstance(error, InvalidParams):
+            self.forms.add_errors(error.errors)
+        elif isinstance(error, InvalidItems):
+            self.complain(error)
+        else:
+            problem = refusal.on_form or error.message
+        return self.again(problem=problem, status=refusal.status, fresh_key=bool(refusal.on_form))
 
     def ask(self, missing: ColumnsMissing) -> HttpResponse:
         """The form once more, with a question for each field that no column was found for; the file is kept."""

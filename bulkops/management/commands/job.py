@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
 CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
-ACTIVE_JOB = 3
 RATE = "rate"
 REPORT = "report"
 FAILURES = "failures"
@@ -113,9 +112,8 @@ class Command(TerminalCommand):
         except InvalidSubmission as refusal:
             raise WrongUse(refusal.message) from None
         except ActiveJobExists as refusal:
-            self.stdout.write(str(refusal.job.pk))
-            self.note(f"job: {job.owner.get_username()} has an active job, {refusal.job.get_state_display()}")
-            raise SystemExit(ACTIVE_JOB) from None
+            words = f"job: {job.owner.get_username()} has an active job, {refusal.job.get_state_display()}"
+            self.answer_with(refusal.job, words)
 
 
 def _check_options(control: str | None, options: dict[str, Any]) -> None:

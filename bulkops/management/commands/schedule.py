@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bulkops import inputs, registry, scheduling
 from bulkops.exceptions import ActiveJobExists
-from bulkops.management.commands.enqueue import ACTIVE_JOB, parse_params
+from bulkops.management.commands.enqueue import parse_params
 from bulkops.management.commands.schedules import as_object, in_words
 from bulkops.management.given_items import items_of
 from bulkops.management.terminal import TerminalCommand, WrongUse, find_user
@@ -107,9 +107,8 @@ class Command(TerminalCommand):
         try:
             job = scheduling.run_now(name)
         except ActiveJobExists as refusal:
-            self.stdout.write(str(refusal.job.pk))
-            self.note(f"schedule: the run before is still active ({refusal.job.get_state_display()})")
-            raise SystemExit(ACTIVE_JOB) from None
+            words = f"schedule: the run before is still active ({refusal.job.get_state_display()})"
+            self.answer_with(refusal.job, words)
         self.stdout.write(str(job.pk))
 
     def show(self, one: scheduling.Scheduled, *, as_json: bool) -> None:

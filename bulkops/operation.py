@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
 
 from bulkops import result_files, uploaded_files
-from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped, plain
+from bulkops.exceptions import InvalidItems, InvalidParams, InvalidRate, ItemSkipped, plain
 from bulkops.storable import has_nul, strict_json
 
 if TYPE_CHECKING:
@@ -236,6 +236,21 @@ def is_rate(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and SLOWEST <= value <= FASTEST
 
 
+def allowed_rate(operation: Operation | None, wanted: float | None) -> float | None:
+    """A job's speed limit in items per second; the operation's own is the most, and what None stands for.
+
+    Without an operation, as where its code is gone, only the number is judged. Raises InvalidRate.
+    """
+    if wanted is not None and not is_rate(wanted):
+        raise InvalidRate(f"A speed limit is a number of items per second, from {SLOWEST:g} to {FASTEST:,}.")
+    most = None if operation is None else operation.rate_per_second
+    if most is None or wanted is None:
+        return most if wanted is None else wanted
+    if wanted > most:
+        raise InvalidRate(f"This operation's speed is limited to {most:g} items per second.")
+    return wanted
+
+
 def _failure(form: forms.Form) -> str | None:
     """What a form raised instead of saying what is wrong, in words; validates the form.
 
@@ -245,7 +260,7 @@ def _failure(form: forms.Form) -> str | None:
         form.is_valid()
     except DatabaseError:
         raise
-    except Exception as error:
+    except Exception as error:  # an author's form may raise anything
         return f"These values could not be checked ({type(error).__name__})."
     return None
 

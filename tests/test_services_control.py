@@ -13,7 +13,7 @@ from bulkops import progress, services, transitions
 from bulkops.clock import from_now
 from bulkops.engine import chunks, turns
 from bulkops.engine.statements import ItemStatements, Try
-from bulkops.exceptions import NotAllowedNow, NotPermitted
+from bulkops.exceptions import InvalidRate, NotAllowedNow, NotPermitted
 from bulkops.models import Chunk, Cluster, Event, Job, Turn
 from bulkops.states import ACTIVE, ENDED, EventKind, JobState
 from bulkops.verify import verify
@@ -417,3 +417,18 @@ def in_another_thread(do) -> None:
     thread = threading.Thread(target=done)
     thread.start()
     thread.join()
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(4, 4), (5, 5), (None, 5), (6, REFUSED)])
+def test_no_change_of_the_speed_exceeds_the_operations_own_as_no_submission_does(owner, monkeypatch, wanted, expected):
+    monkeypatch.setattr("tests.sample.operations.Note.rate_per_second", 5)
+    asked = {"user": owner, "operation": "note", "items": ["a"]}
+    job = services.submit(**asked)
+    if expected is REFUSED:
+        with pytest.raises(InvalidRate, match="limited to 5 items"):
+            services.set_rate(job=job, rate=wanted, actor=owner)
+        with pytest.raises(InvalidRate, match="limited to 5 items"):
+            services.check(**asked, rate_per_second=wanted)
+    else:
+        assert services.set_rate(job=job, rate=wanted, actor=owner).rate_per_second == expected
+        assert services.check(**asked, rate_per_second=wanted).rate_per_second == expected

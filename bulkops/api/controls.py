@@ -144,7 +144,7 @@ class ChangeRate(ApiView):
 
     @call("Limit a job's speed", {200: shapes.Status}, *_REFUSALS, body=True, request=shapes.Rate)
     def post(self, request: Request, pk: UUID) -> Response:
-        """From the next item on; null takes the limit away."""
+        """From the next item on; at most the operation's own, which null stands for."""
         job = statuses.controlled_job(request, pk)
         asked = bodies.read(request, shapes.Rate)
         try:

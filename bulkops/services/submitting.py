@@ -19,7 +19,7 @@ from bulkops.exceptions import (
     SubmissionBusy,
 )
 from bulkops.models import Job, Turn
-from bulkops.operation import FASTEST, SLOWEST, is_rate, storable_params
+from bulkops.operation import allowed_rate, storable_params
 from bulkops.outage import is_lock_timeout
 from bulkops.services.locking import lock_user
 from bulkops.states import JobState
@@ -168,7 +168,7 @@ def check(
     that its items are. A job that a `schedule` begins holds that one's slot, not the user's. With `email_at_end` its
     owner, who needs an address, is told by e-mail when it has ended.
 
-    Raises UnknownOperation, NotPermitted, InvalidParams, InvalidItems, InputTooLarge or InvalidSubmission.
+    Raises UnknownOperation, NotPermitted, InvalidParams, InvalidItems, InputTooLarge, InvalidRate or InvalidSubmission.
     """
     found = registry.get(operation)
     stored = _permitted_params(user, found, params or {})
@@ -190,7 +190,7 @@ def check(
         tags=[storable.text(tag, 50) for tag in tags],
         metadata=_storable_metadata(metadata or {}),
         input_name=storable.text(input_name, 255),
-        rate_per_second=_rate(found, rate_per_second),
+        rate_per_second=allowed_rate(found, rate_per_second),
         upload=upload,
         schedule=schedule,
         email_at_end=_checked_wish(user, email_at_end),
@@ -212,17 +212,6 @@ def _permitted_params(user: Any, operation: Operation, given: dict[str, Any]) ->
     if refused is not None:
         raise NotPermitted(refused)
     return stored
-
-
-def _rate(operation: Operation, wanted: float | None) -> float | None:
-    most = operation.rate_per_second
-    if wanted is None:
-        return most
-    if not is_rate(wanted):
-        raise InvalidSubmission(f"The speed limit must be from {SLOWEST:g} to {FASTEST:,} items per second.")
-    if most is not None and wanted > most:
-        raise InvalidSubmission(f"This operation's speed is limited to {most:g} items per second.")
-    return wanted
 
 
 def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:

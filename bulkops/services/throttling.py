@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkops import events, holds, permits
-from bulkops.exceptions import InvalidRate, NotAllowedNow
-from bulkops.operation import FASTEST, SLOWEST, is_rate
+from bulkops import events, holds, permits, registry
+from bulkops.exceptions import NotAllowedNow, UnknownOperation
+from bulkops.operation import allowed_rate
 from bulkops.services.locking import controlled
 from bulkops.states import ENDED, EventKind
 
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 def set_rate(*, job: Job, rate: float | None, actor: Any) -> Job:
-    """Let all workers of the job together begin so many items a second at most; None: as fast as they go.
+    """Let all workers of the job together begin so many items a second at most; None: as fast as the operation allows.
 
     It counts from the next item on: workers end their slice after the item in hand, and turns that wait for the old
     limit are sent anew. Raises InvalidRate, NotAllowedNow for a job that has ended, and NotPermitted.
     """
-    if rate is not None and not is_rate(rate):
-        raise InvalidRate(f"A speed limit is a number of items per second, from {SLOWEST:g} to {FASTEST:,}.")
+    try:
+        operation = registry.get(job.operation)
+    except UnknownOperation:
+        operation = None
+    rate = allowed_rate(operation, rate)
     with controlled(job, actor) as locked:
         if locked.state in ENDED:
             raise NotAllowedNow("This job has ended already.", locked)

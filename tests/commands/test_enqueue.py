@@ -131,7 +131,10 @@ def test_standard_input_is_read_in_the_format_given(run, owner, monkeypatch):
         (["note", "--user", "owner", "--items", "FILE", "--limit", "0"], "limit must be at least 1"),
         (["note", "--user", "owner", "--items", "FILE", "--limit", "some"], "invalid int value"),
         (["note", "--user", "owner", "--items", "FILE", "--parallelism", "9"], "parallelism must be between 1 and 4"),
-        (["note", "--user", "owner", "--items", "FILE", "--per-second", "0"], "speed limit must be from 0.001"),
+        (
+            ["note", "--user", "owner", "--items", "FILE", "--per-second", "0"],
+            "A speed limit is a number of items per second, from 0.001",
+        ),
         (["note", "--user", "owner", "--items", "FILE", "--per-second", "fast"], "invalid float value"),
         (
             ["refund-orders", "--user", "payer", "--items", "FILE", "--per-second", "99"],
@@ -318,6 +321,11 @@ def test_the_encoding_that_the_person_says_is_no_guess(run, owner, export):
 def test_a_dry_run_is_refused_as_the_submission_would_be(run, owner, lines):
     ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--limit", 0, "--dry-run")
     assert ran.code == 2
+
+
+def test_a_dry_run_makes_no_job_to_wait_for(run, owner, lines):
+    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run", "--wait")
+    assert (ran.code, ran.complaint) == (2, "enqueue: --dry-run makes no job to --wait for")
 
 
 def test_a_dry_run_hides_secrets(run, person, lines):

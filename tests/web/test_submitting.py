@@ -217,6 +217,12 @@ def test_trying_what_works_outside_transactions_shows_the_items_and_says_why_the
     assert not Effect.objects.exists()
 
 
+@pytest.mark.parametrize(("address", "offered"), [(NOTE, True), (OUTSIDE, False)])
+def test_trying_is_offered_where_it_can_be_done(as_owner: Client, address: str, offered: bool) -> None:
+    for page in (as_owner.get(address), as_owner.post(address, {"items": "alpha", "action": "preview"})):
+        assert ('value="try"' in page.content.decode()) == offered
+
+
 def test_trying_says_why_collecting_would_fail(as_owner: Client) -> None:
     page = as_owner.post(COLLECTING, {"how": "raise", "action": "try"}).content.decode()
     assert "The job would fail before its first item." in page

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
 
 NOT_COMPLETED = 1
-ACTIVE_JOB = 3
 
 ITEM_CHARS, WORDS_CHARS = 40, 200
 """Of an item and of what it says, in the table of a dry run."""
@@ -88,6 +87,8 @@ class Command(TerminalCommand):
 
     def handle(self, **options: Any) -> None:
         """Submit, answer, and wait if asked to."""
+        if options["dry_run"] and options["wait"]:
+            raise WrongUse("--dry-run makes no job to --wait for")
         operation = registry.get(options["operation"])
         user = find_user(options["user"])
         with hinted(), input_of(options, operation) as (items, input_name, upload):
@@ -122,12 +123,11 @@ class Command(TerminalCommand):
         try:
             job = services.submit(**what)
         except ActiveJobExists as refusal:
-            self.stdout.write(str(refusal.job.pk))
-            self.note(
+            self.answer_with(
+                refusal.job,
                 f"enqueue: {what['user'].get_username()} has an active job ({refusal.job.operation},"
-                f" {refusal.job.get_state_display()}); wait for it, or: manage.py job {refusal.job.pk} cancel"
+                f" {refusal.job.get_state_display()}); wait for it, or: manage.py job {refusal.job.pk} cancel",
             )
-            raise SystemExit(ACTIVE_JOB) from None
         if job.replayed:
             self.note("This idempotency key was used before; here is its job.")
         return job

@@ -20,8 +20,8 @@ from django.test import Client
 import bulkops
 from bulkops import dry_run, registry, services
 from bulkops.contrib import vectors
-from bulkops.contrib.vectors import directory, embedding, pgvector, search
-from bulkops.contrib.vectors.models import Collection, Metric, Vector
+from bulkops.contrib.vectors import directory, embedding, pgvector
+from bulkops.contrib.vectors.models import ENGINES, Collection, Metric, Vector
 from bulkops.models import Job, Outcome
 from bulkops.states import JobState
 from tests.clusters import environment
@@ -247,12 +247,12 @@ def test_both_engines_find_what_double_precision_finds(extension, indexer, photo
     collection = filled(metric, indexer, photographs)
     for wanted in (photographs[17], photographs[-5]):
         expected = by_hand(photographs, wanted["vector"], metric, 25)
-        for engine in search.ENGINES:
+        for engine in ENGINES:
             found = vectors.nearest(collection.name, wanted["vector"], k=25, exact=True, engine=engine)
             assert [one.distance for one in found] == pytest.approx(expected, rel=1e-4, abs=1e-5), engine
             assert found[0].metadata["picture"] in PICTURES
         where = {"picture": PICTURES[0], "half": "top"}
-        filtered = {e: vectors.nearest(collection.name, wanted["vector"], 25, where, engine=e) for e in search.ENGINES}
+        filtered = {e: vectors.nearest(collection.name, wanted["vector"], 25, where, engine=e) for e in ENGINES}
         for found in filtered.values():
             assert {(one.metadata["picture"], one.metadata["half"]) for one in found} == {(PICTURES[0], "top")}
         assert [one.distance for one in filtered["numpy"]] == pytest.approx(

@@ -7,6 +7,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
+ENGINES = ("numpy", "pgvector")
+"""What may search a collection."""
+
 
 class Metric(models.TextChoices):
     """How far two vectors are from each other; smaller is nearer."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bulkops.contrib.vectors import directory, embedding, pgvector, scan
-from bulkops.contrib.vectors.models import Collection, Vector
+from bulkops.contrib.vectors.models import ENGINES, Collection, Vector
 from bulkops.exceptions import BulkopsError, InvalidParams
 from bulkops.storable import has_nul, strict_json
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_NEIGHBOURS = 1_000
-ENGINES = ("numpy", "pgvector")
 
 
 class UnknownCollection(BulkopsError):

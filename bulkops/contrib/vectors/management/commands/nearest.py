@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bulkops.contrib.vectors import search
-from bulkops.management.terminal import TerminalCommand, WrongUse, table
+from bulkops.contrib.vectors.models import ENGINES
+from bulkops.management.terminal import TerminalCommand, WrongUse, needed, table
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
@@ -27,11 +27,12 @@ class Command(TerminalCommand):
         parser.add_argument("-k", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
         parser.add_argument("--where", metavar="JSON", help="only those whose metadata contain this object")
         parser.add_argument("--exact", action="store_true", help="do not use the collection's index")
-        parser.add_argument("--engine", choices=search.ENGINES, help="(default: pgvector where the database has it)")
+        parser.add_argument("--engine", choices=ENGINES, help="(default: pgvector where the database has it)")
         parser.add_argument("--json", action="store_true", help="a list of objects")
 
     def handle(self, **options: Any) -> None:
         """Search and print."""
+        search = needed("bulkops.contrib.vectors.search")
         try:
             where = None if options["where"] is None else json.loads(options["where"])
         except (ValueError, RecursionError):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import Error
 
-from bulkops.contrib.vectors import pgvector, search
-from bulkops.management.terminal import REFUSED, TerminalCommand, WrongUse, first_line
+from bulkops.management.terminal import REFUSED, TerminalCommand, WrongUse, first_line, needed
 from bulkops.outage import is_away
 
 if TYPE_CHECKING:
@@ -29,10 +28,11 @@ class Command(TerminalCommand):
         """In this order: the extension, the index."""
         if options["collection"] is None and not options["create_extension"]:
             raise WrongUse("name a COLLECTION, or say --create-extension")
+        search, pgvector = needed("bulkops.contrib.vectors.search"), needed("bulkops.contrib.vectors.pgvector")
         # Asked first: a misspelt name is to change nothing.
         collection = None if options["collection"] is None else search.find_collection(options["collection"])
         if options["create_extension"]:
-            self.create_extension()
+            self.create_extension(pgvector)
         if collection is None:
             self.stdout.write("the extension “vector” is there")
             return
@@ -43,7 +43,7 @@ class Command(TerminalCommand):
             pgvector.make_index(collection)
             self.stdout.write(f"{collection.name}: indexed, {collection.dimension:,} dimensions, {collection.metric}")
 
-    def create_extension(self) -> None:
+    def create_extension(self, pgvector: Any) -> None:
         """Make it; a server without it, or a user without the right, is told in one line."""
         try:
             pgvector.create_extension()

@@ -18,7 +18,11 @@ from bulkops.states import JobState, OutcomeState
 from tests.contrib.hostile import BY_NAME, HOSTILE
 from tests.sample import pictures
 from tests.stored import names_below
+from tests.test_hostile_inputs import HOSTILE as EVERYWHERE
 
+ALONE = {row.sent for row in EVERYWHERE if row.face == "files"}
+REST = [one for one in HOSTILE if one.name not in ALONE]
+"""Those that no job of their own was made for."""
 MOST_MB = 600
 """What any of these files may make a worker grow by."""
 
@@ -26,7 +30,7 @@ MOST_MB = 600
 @pytest.mark.django_db(transaction=True)
 def test_each_fails_as_its_own_item_in_words_and_the_good_ones_are_done(owner, worker):
     batch = uploaded_files.Batch()
-    for hostile in HOSTILE:
+    for hostile in REST:
         batch.add(hostile.name, io.BytesIO(hostile.make()))
     batch.add("good.jpg", io.BytesIO(pictures.jpeg()))
     job = services.submit(
@@ -34,14 +38,14 @@ def test_each_fails_as_its_own_item_in_words_and_the_good_ones_are_done(owner, w
     )
     assert worker.finish(job).state == JobState.COMPLETED_WITH_ERRORS
     outcomes = list(Outcome.objects.filter(job=job).order_by("position"))
-    became = {one.name: outcome.error_code or None for one, outcome in zip(HOSTILE, outcomes, strict=False)}
-    assert became == {one.name: one.code for one in HOSTILE}
-    for one, outcome in zip(HOSTILE, outcomes, strict=False):
+    became = {one.name: outcome.error_code or None for one, outcome in zip(REST, outcomes, strict=False)}
+    assert became == {one.name: one.code for one in REST}
+    for one, outcome in zip(REST, outcomes, strict=False):
         assert one.words in outcome.message, outcome.message
         assert len(outcome.message) < 300
         assert not re.search(r"0x[0-9a-f]{6}|/tmp|Traceback|root:", outcome.message)
     assert outcomes[-1].state == OutcomeState.SUCCEEDED
-    polyglot = outcomes[list(BY_NAME).index("polyglot.jpg")]
+    polyglot = outcomes[[one.name for one in REST].index("polyglot.jpg")]
     for entry in polyglot.result["files"]:
         assert b"polyglot" not in default_storage.open(entry["path"]).read(), "only the picture is left of it"
     # Of those that failed, nothing was stored.
@@ -92,12 +96,8 @@ def test_the_largest_picture_that_is_taken_is_held_twice_at_most():
 
 
 NAMES = [
-    "../../../etc/passwd.jpg",
-    "..\\..\\windows\\photo.jpg",
-    "/etc/photo.jpg",
     "a" * 300 + ".jpg",
     "ü" * 300 + ".jpg",
-    "two\nlines\r\nSet-Cookie: a=b.jpg",
     "\u202egpj.exe",
     "nul\x00.jpg",
     "....",

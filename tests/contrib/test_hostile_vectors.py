@@ -13,11 +13,9 @@ from bulkops.states import OutcomeState
 pytestmark = pytest.mark.django_db(transaction=True)
 
 HOSTILE = {
-    "another dimension": ([1.0, 2.0, 3.0], "has 3 numbers, but the collection's have 2"),
     "one number only": ([1.0], "has 1 number, but"),
     "empty": ([], "is empty"),
     "empty text in brackets": ("[]", "is empty"),
-    "zero": ([0.0, 0.0], "no direction"),
     "negative zero": ([-0.0, 0], "no direction"),
     "true": ([1.0, True], "Number 1 of the vector is true or false"),
     "numbers as texts": (["1", "2"], "Number 0 of the vector is a text"),
@@ -28,10 +26,6 @@ HOSTILE = {
     "a flag": (True, "not true or false"),
     "an integer beyond floats": ([1, 10**400], "too large"),
     "words": ("one two", "Number 0 of the vector is “one”"),
-    "NaN as text": ("nan 1", "“nan”"),
-    "infinity as text": ("1 -inf", "“-inf”"),
-    "NaN in JSON text": ("[NaN, 1]", "is nan, which is not finite"),
-    "Infinity in JSON text": ("[1, Infinity]", "is inf"),
     "1e400 in JSON text": ("[1e400, 1]", "is inf"),
     "1e400 as text": ("1e400 1", "is inf"),
     "underscores": ("1_0 2", "“1_0”"),

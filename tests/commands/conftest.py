@@ -45,3 +45,11 @@ def run():
         return Ran(code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A file of three items."""
+    path = tmp_path / "three.txt"
+    path.write_text("a\nb\nc\n")
+    return path

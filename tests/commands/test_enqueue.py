@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
-import re
-import signal
-import subprocess
 import sys
 from uuid import UUID
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 
-from bulkops import dry_run, manifests, progress, registry, services
-from bulkops.management import watching
+from bulkops import manifests, registry
 from bulkops.management.commands import enqueue
-from bulkops.models import Event, Job, Manifest, Outcome
+from bulkops.models import Job, Manifest
 from bulkops.states import JobState
-from tests.clusters import environment, wait_for
-from tests.elsewhere import elsewhere
-from tests.sample.models import Account, Effect
+from tests.sample.models import Account
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def lines(tmp_path):
-    """A file of three items."""
-    path = tmp_path / "three.txt"
-    path.write_text("a\nb\nc\n")
-    return path
 
 
 def only_job():
@@ -206,74 +189,6 @@ def test_a_spent_key_with_other_items_is_refused(run, owner, lines):
     assert "different submission" in ran.complaint
 
 
-def test_a_dry_run_tells_count_and_first_outcomes_and_stores_nothing(run, owner, lines):
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run")
-    assert ran.code == 0
-    assert ran.out.splitlines() == [
-        "Would be accepted: note with 3 items.",
-        "Tried the first 3 and kept nothing:",
-        "POSITION  ITEM  OUTCOME    WHAT IT SAYS",
-        '0         "a"   succeeded  {"item": "a"}',
-        '1         "b"   succeeded  {"item": "b"}',
-        '2         "c"   succeeded  {"item": "c"}',
-    ]
-    assert not Job.objects.exists()
-    assert not Event.objects.exists()
-    assert not Effect.objects.exists()
-
-
-def test_a_dry_run_ends_with_0_also_where_items_fail_since_the_job_would_be_accepted(run, owner, tmp_path):
-    (tmp_path / "mixed.txt").write_text("fine\nraise\nskip\n")
-    arguments = ("enqueue", "habits", "--user", "owner", "--items", tmp_path / "mixed.txt", "--dry-run")
-    ran = run(*arguments)
-    assert ran.code == 0
-    assert [line.split()[2] for line in ran.out.splitlines()[3:]] == ["succeeded", "failed", "skipped"]
-    assert "ValueError: this item is bad" in ran.out
-    answer = json.loads(run(*arguments, "--json").out)
-    assert [one["state"] for one in answer["outcomes"]] == ["succeeded", "failed", "skipped"]
-    assert answer["outcomes"][1] == {
-        "position": 1,
-        "item": "raise",
-        "state": "failed",
-        "result": None,
-        "error_code": "ValueError",
-        "message": "ValueError: this item is bad",
-        "said": "",
-    }
-    assert (answer["not_run"], answer["problem"]) == (None, None)
-
-
-def test_a_long_item_of_a_dry_run_ends_with_a_sign_that_there_is_more(run, owner, tmp_path):
-    (tmp_path / "long.txt").write_text(f"{'x' * 38}\n{'y' * 39}\n")
-    ran = run("enqueue", "note", "--user", "owner", "--items", tmp_path / "long.txt", "--dry-run")
-    assert f'"{"x" * 38}"  succeeded' in ran.out
-    assert f'"{"y" * 38}…  succeeded' in ran.out
-
-
-def test_a_dry_run_honours_the_limit(run, owner, lines):
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--limit", 2, "--dry-run", "--json")
-    assert [one["item"] for one in json.loads(ran.out)["outcomes"]] == ["a", "b"]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_dry_run_outside_transactions_shows_the_items_and_why_they_were_not_run(run, owner, lines):
-    ran = run("enqueue", "note-outside", "--user", "owner", "--items", lines, "--dry-run")
-    assert ran.code == 0
-    _, why, *items = ran.out.splitlines()
-    assert "works outside transactions" in why
-    assert items == ['  "a"', '  "b"', '  "c"']
-    assert not Effect.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_second_dry_run_of_the_same_user_is_refused_for_now(run, owner, lines):
-    with elsewhere() as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", [dry_run._lock_of(owner)])
-        ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run")
-    assert (ran.code, ran.out) == (4, "")
-    assert "wait until it has ended" in ran.complaint
-
-
 @pytest.fixture
 def export(tmp_path):
     """A spreadsheet's export: semicolons, an old encoding, headings of its own."""
@@ -318,244 +233,9 @@ def test_the_encoding_that_the_person_says_is_no_guess(run, owner, export):
     assert "guess" not in ran.out
 
 
-def test_a_dry_run_is_refused_as_the_submission_would_be(run, owner, lines):
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--limit", 0, "--dry-run")
-    assert ran.code == 2
-
-
-def test_a_dry_run_makes_no_job_to_wait_for(run, owner, lines):
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run", "--wait")
-    assert (ran.code, ran.complaint) == (2, "enqueue: --dry-run makes no job to --wait for")
-
-
-def test_a_dry_run_hides_secrets(run, person, lines):
-    person("trusted", "sample.change_account")
-    arguments = ("--user", "trusted", "--items", lines, "--param", "token=hush", "--dry-run", "--json")
-    ran = run("enqueue", "guarded", *arguments)
-    assert "hush" not in ran.out
-    assert json.loads(ran.out)["params"] == {"token": "•••"}
-    assert json.loads(ran.out)["total"] == 3
-
-
-def test_a_dry_run_says_why_collecting_would_fail(run, owner):
-    ran = run("enqueue", "collecting", "--user", "owner", "--param", "how=raise", "--limit", 5, "--dry-run")
-    assert ran.code == 0
-    assert ran.out.splitlines() == [
-        "Would be accepted: collecting; a worker collects its items, 5 at most.",
-        "The job would fail before its first item. Collecting the items failed: ValueError: the source is gone",
-    ]
-
-
-def test_a_dry_run_of_nothing_says_so(run, owner):
-    ran = run("enqueue", "collecting", "--user", "owner", "--param", "how=nothing", "--dry-run")
-    assert ran.out.splitlines()[1:] == ["There are no items."]
-
-
 def test_a_speed_limit_reaches_the_job(run, owner, lines):
     assert run("enqueue", "note", "--user", "owner", "--items", lines, "--per-second", "2.5").code == 0
     assert only_job().rate_per_second == 2.5
 
 
-def test_a_dry_run_mentions_the_active_job(run, owner, lines):
-    job = services.submit(user=owner, operation="note", items=["x"])
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--dry-run")
-    assert ran.code == 0
-    assert str(job.pk) in ran.complaint
-
-
-def test_a_terminal_is_never_steered_by_an_item(run, owner, tmp_path):
-    (tmp_path / "a.txt").write_text("\x1b[2Jgone\n")
-    ran = run("enqueue", "note", "--user", "owner", "--items", tmp_path / "a.txt", "--dry-run")
-    assert "\x1b" not in ran.out
-
-
 # -- waiting
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    encoding = "utf-8"
-
-    def isatty(self):
-        return True
-
-
-@pytest.fixture
-def between_polls(monkeypatch):
-    """What happens while `--wait` sleeps, poll by poll; then it must be over."""
-
-    def play(*steps):
-        steps = list(steps)
-
-        def pause(_seconds):
-            if not steps:
-                raise AssertionError("still waiting")
-            steps.pop(0)()
-
-        monkeypatch.setattr(watching.time, "sleep", pause)
-        real = watching.watch
-        monkeypatch.setattr(enqueue, "watch", lambda job_id, stream: real(job_id, stream, pause=pause))
-
-    return play
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_ends_with_0_when_the_job_completed(run, owner, lines, worker, between_polls):
-    between_polls(worker.drain)
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
-    assert ran.code == 0
-    assert ran.out.strip() == str(only_job().pk)
-    assert ran.err.splitlines()[-1].startswith("100 % 3 of 3, in ")
-    assert Effect.objects.count() == 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_ends_with_1_when_items_failed(run, owner, tmp_path, worker, between_polls):
-    (tmp_path / "bad.txt").write_text("fine\nraise\n")
-    between_polls(worker.drain)
-    ran = run("enqueue", "habits", "--user", "owner", "--items", tmp_path / "bad.txt", "--wait")
-    assert ran.code == 1
-    assert "1 failed" in ran.err
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_with_json_prints_the_resource_once_the_job_has_ended(run, owner, lines, worker, between_polls):
-    between_polls(worker.drain)
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait", "--json")
-    resource = json.loads(ran.out)
-    assert (resource["state"], resource["percent"]) == ("completed", 100)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_ends_with_1_when_somebody_pauses(run, owner, lines, worker, between_polls):
-    between_polls(lambda: services.pause(job=only_job(), actor=owner))
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
-    assert ran.code == 1
-    assert f"manage.py job {only_job().pk} resume" in ran.err
-
-
-@pytest.mark.django_db(transaction=True)
-def test_ctrl_c_leaves_the_job_running_and_says_so(run, owner, lines, worker, between_polls):
-    def ctrl_c():
-        raise KeyboardInterrupt
-
-    between_polls(ctrl_c)
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
-    assert ran.code == 130
-    assert "The job goes on" in ran.err
-    assert only_job().state == JobState.QUEUED
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("error", [OperationalError, InterfaceError, DatabaseError])
-def test_wait_outlives_a_database_that_is_away(run, owner, lines, worker, between_polls, monkeypatch, error):
-    figures = progress.of
-
-    def away(_job):
-        raise error("server closed the connection unexpectedly\n\tThis probably means …")
-
-    between_polls(
-        lambda: monkeypatch.setattr(progress, "of", away),
-        lambda: None,
-        lambda: monkeypatch.setattr(progress, "of", figures),
-        worker.drain,
-    )
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
-    assert ran.code == 0
-    assert ran.err.count("The database does not answer (server closed the connection unexpectedly)") == 1
-    assert ran.err.count("The database answers again.") == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_terminal_gets_one_line_that_is_redrawn(run, owner, lines, worker, between_polls, monkeypatch):
-    monkeypatch.setattr(watching._LiveBar, "_columns", lambda _self: 40)
-    between_polls(worker.step)
-    stream = Terminal()
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait", stderr=stream)
-    assert ran.code == 0
-    drawn = stream.getvalue()
-    assert drawn.count("\n") == 1
-    frames = drawn.rstrip("\n").split("\r")[1:]
-    assert len(frames) == 2
-    assert all(len(frame) <= 39 for frame in frames)
-    assert frames[0].startswith("░░░░░░░░░   0 % 0 of 3")
-    assert frames[1].startswith("█████████ 100 % 3 of 3")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_outlives_its_connections_death(run, owner, lines, worker, between_polls):
-    """The server ends the session in the middle: what psycopg2 then raises is of no kind in particular."""
-
-    def cut():
-        with connection.cursor() as cursor, contextlib.suppress(DatabaseError):
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-
-    def work():
-        connection.close()
-        worker.drain()
-
-    between_polls(cut, work)
-    ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
-    assert ran.code == 0
-    assert "The database does not answer" in ran.err
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_error_of_our_own_making_is_not_called_an_outage(run, owner, lines, worker, between_polls, monkeypatch):
-    def wrong(_job):
-        raise DataError("invalid input syntax")
-
-    monkeypatch.setattr(progress, "of", wrong)
-    with pytest.raises(DataError):
-        run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
-
-
-def test_lines_come_for_each_tenth_and_each_change_only(owner):
-    job = services.submit(user=owner, operation="note", items=["a"] * 1000)
-    stream = io.StringIO()
-    face = watching._Lines(stream)
-    for processed in range(0, 1000, 5):
-        face.draw(job, progress.Progress(total=1000, prepared=0, processed=processed, words="Running"))
-    assert len(stream.getvalue().splitlines()) == 10
-
-
-@pytest.mark.slow
-@pytest.mark.django_db(transaction=True)
-def test_a_real_shell_waits_for_a_real_cluster(owner, cluster, lines):
-    ran = subprocess.run(
-        [sys.executable, "manage.py", "enqueue", "note", "--user", "owner", "--items", str(lines), "--wait"],
-        cwd=settings.BASE_DIR,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert re.fullmatch(r"[0-9a-f-]{36}\n", ran.stdout)
-    assert "100 % 3 of 3" in ran.stderr
-    assert Outcome.objects.count() == 3
-
-
-@pytest.mark.slow
-@pytest.mark.django_db(transaction=True)
-def test_a_real_ctrl_c_is_exit_130(owner, lines):
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "enqueue", "note", "--user", "owner", "--items", str(lines), "--wait"],
-        cwd=settings.BASE_DIR,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    wait_for(Job.objects.exists, 20)
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == str(only_job().pk)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "The job goes on" in err
-    assert "Traceback" not in err

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bulkops
 from bulkops import registry
-from bulkops.models import Outcome
+from bulkops.models import Event, Job, Outcome
 from tests.outbound.conftest import allow, names, peers  # noqa: F401 - fixtures
+from tests.peers import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,3 +49,25 @@ def run(caller: Any, worker: Any, monkeypatch: Any) -> Callable[..., list[Outcom
         return list(Outcome.objects.filter(job=job).order_by("position"))
 
     return submit
+
+
+@pytest.fixture
+def service(peers, allow):  # noqa: F811
+    """A service on the list, told what to answer."""
+
+    def start(reply=None, **options):
+        peer = peers(reply or (lambda asked: Reply()), **options)
+        secrets = {
+            "shop": {"value": SECRET, "hosts": (peer.url,)},
+            "other": {"value": "another-secret", "hosts": ("other.example",)},
+        }
+        allow(peer.url, http_secrets=secrets)
+        return peer
+
+    return start
+
+
+def stored():
+    """Everything that the database holds of jobs, as text."""
+    rows = [list(model.objects.values()) for model in (Job, Outcome, Event)]
+    return json.dumps(rows, default=str)

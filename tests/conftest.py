@@ -120,6 +120,25 @@ def worker(transactional_db: None) -> InProcessWorker:
 
 
 @pytest.fixture
+def failing(monkeypatch: Any) -> set[Any]:
+    """The items of the operation `holding` that fail, until a test mends them; every other one succeeds."""
+    from tests.sample.operations import Holding
+
+    bad: set[Any] = set()
+
+    class Falling(dict):
+        def get(self, item: Any, default: Any = None) -> Any:
+            return self._fall if item in bad else default
+
+        @staticmethod
+        def _fall(context: Any) -> None:
+            raise ValueError("not this one")
+
+    monkeypatch.setattr(Holding, "meanwhile", Falling())
+    return bad
+
+
+@pytest.fixture
 def clusters(transactional_db: None, tmp_path: Any) -> Iterator[Callable[..., RealCluster]]:
     """Starts real `manage.py qcluster` processes on the test database; all are gone after the test."""
     from tests.clusters import RealCluster

@@ -346,12 +346,6 @@ def test_settings_of_django_q2_that_do_nothing_are_named(settings):
     assert "bulk, poll" in said["bulkops.I001"]
 
 
-# -- packages that are not installed
-
-
-# -- operations that could not be registered
-
-
 def test_a_limit_of_django_below_ours_on_files_in_a_form_is_told(settings):
     assert "bulkops.W020" not in found()
     settings.DATA_UPLOAD_MAX_NUMBER_FILES = 100

@@ -33,23 +33,6 @@ def manager(person):
     return person("manager", "bulkops.change_job")
 
 
-@pytest.fixture
-def failing(monkeypatch):
-    """The items that fail, until a test mends them; every other one succeeds."""
-    bad: set = set()
-
-    class Falling(dict):
-        def get(self, item, default=None):
-            return self._fall if item in bad else default
-
-        @staticmethod
-        def _fall(context):
-            raise ValueError("not this one")
-
-    monkeypatch.setattr(Holding, "meanwhile", Falling())
-    return bad
-
-
 def submit(owner, count=8, **what):
     return services.submit(user=owner, operation="holding", items=[f"i{n}" for n in range(count)], **what)
 

@@ -236,6 +236,3 @@ def test_the_encoding_that_the_person_says_is_no_guess(run, owner, export):
 def test_a_speed_limit_reaches_the_job(run, owner, lines):
     assert run("enqueue", "note", "--user", "owner", "--items", lines, "--per-second", "2.5").code == 0
     assert only_job().rate_per_second == 2.5
-
-
-# -- waiting

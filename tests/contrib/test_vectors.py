@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -25,9 +24,6 @@ from bulkops.states import JobState
 from tests.clusters import environment
 from tests.contrib.conftest import GREEN, RED, ids
 from tests.worker import InProcessWorker
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -167,9 +163,6 @@ def test_what_a_collection_is_not_is_refused_at_the_field(index, params):
     with pytest.raises(bulkops.InvalidParams) as refusal:
         index([GREEN], **params)
     assert set(refusal.value.errors) == set(params)
-
-
-# -- searching
 
 
 # -- the shell, the pages

@@ -272,6 +272,3 @@ def test_a_cookie_is_not_given_back_for_the_next_row(run, service):
     run([{"a": "1"}, {"a": "2"}], peer.url)
     assert len(peer.asked) == 2
     assert all("Cookie" not in asked.headers for asked in peer.asked)
-
-
-# -- the secrets

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 STYLES = {"style-src": [SELF, UNSAFE_INLINE]}
-"""Both pages style themselves while they run; of the policy nothing else is looser."""
+"""Both pages style themselves while they run; of the policy nothing else is looser for both."""
+SEARCH = {"worker-src": [SELF, "blob:"]}
+"""ReDoc searches in a worker that it makes of a part of its own script; it is held by the page's policy too."""
 SETTINGS = {
     "TITLE": "bulkops",
     "DESCRIPTION": "Run a long loop over many items as a job: one job per user, nothing lost.",
@@ -111,7 +113,7 @@ class Swagger(Refusing, SpectacularSwaggerSplitView):
     schema: Any = None
 
 
-@method_decorator(csp_update(STYLES), name="dispatch")
+@method_decorator(csp_update(STYLES | SEARCH), name="dispatch")
 class Redoc(Refusing, SpectacularRedocView):
     """The schema to read."""
 

@@ -52,17 +52,22 @@ def _now(request: Request, pk: UUID, code: int) -> Response:
     return statuses.answer(request, job, figures, code=code)
 
 
+def _stopping(request: Request, pk: UUID, verb: Callable[..., Any], stopped: JobState) -> Response:
+    """Cancel or pause: 200 where the job has stopped like that before, else 202."""
+    job = statuses.controlled_job(request, pk)
+    asked = bodies.read(request, shapes.Stop)
+    before = job.state
+    _allowed(request, lambda: verb(job=job, actor=request.user, **asked))
+    return _now(request, pk, 200 if before == stopped else 202)
+
+
 class Cancel(ApiView):
     """Stop a job for good."""
 
     @call("Cancel a job", _ANSWERS, *_REFUSALS, body=True, request=shapes.Stop)
     def post(self, request: Request, pk: UUID) -> Response:
         """What was done stays done. A worker ends the item in hand first, unless `force` takes it away."""
-        job = statuses.controlled_job(request, pk)
-        asked = bodies.read(request, shapes.Stop)
-        before = job.state
-        _allowed(request, lambda: services.cancel(job=job, actor=request.user, **asked))
-        return _now(request, pk, 200 if before == JobState.CANCELLED else 202)
+        return _stopping(request, pk, services.cancel, JobState.CANCELLED)
 
 
 class Pause(ApiView):
@@ -71,11 +76,7 @@ class Pause(ApiView):
     @call("Pause a job", _ANSWERS, *_REFUSALS, body=True, request=shapes.Stop)
     def post(self, request: Request, pk: UUID) -> Response:
         """It keeps its owner's slot."""
-        job = statuses.controlled_job(request, pk)
-        asked = bodies.read(request, shapes.Stop)
-        before = job.state
-        _allowed(request, lambda: services.pause(job=job, actor=request.user, **asked))
-        return _now(request, pk, 200 if before == JobState.PAUSED else 202)
+        return _stopping(request, pk, services.pause, JobState.PAUSED)
 
 
 class Resume(ApiView):

@@ -51,7 +51,10 @@ class MomentFilter(django_filters.Filter):
 class JobFilter(django_filters.FilterSet):
     """What the list's address may say."""
 
-    state = django_filters.MultipleChoiceFilter(choices=JobState.choices, help_text="May stand there several times.")
+    # One column of one table: nothing comes twice, and DISTINCT would sort all that is found for each page.
+    state = django_filters.MultipleChoiceFilter(
+        choices=JobState.choices, distinct=False, help_text="May stand there several times."
+    )
     operation = django_filters.CharFilter()
     tag = django_filters.CharFilter(method="tagged")
     owner = django_filters.CharFilter(method="owned", help_text="A user's name.")

@@ -200,10 +200,10 @@ def invalid(pointer: str, detail: str) -> Problem:
     return Problem("validation", detail, errors=[{"pointer": pointer, "detail": detail}])
 
 
-def response(problem: Problem, instance: str) -> Response:
-    """What is sent."""
+def body(problem: Problem, instance: str) -> dict[str, Any]:
+    """The members of a problem."""
     kind = problem.kind
-    body = {
+    return {
         "type": kind.url,
         "title": kind.title,
         "status": kind.status,
@@ -211,7 +211,11 @@ def response(problem: Problem, instance: str) -> Response:
         "instance": instance,
         **problem.more,
     }
-    answer = Response(body, status=kind.status, content_type=CONTENT_TYPE)
+
+
+def response(problem: Problem, instance: str) -> Response:
+    """What is sent."""
+    answer = Response(body(problem, instance), status=problem.kind.status, content_type=CONTENT_TYPE)
     if problem.retry_after is not None:
         answer["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
     answer["Cache-Control"] = "no-store"
@@ -242,6 +246,9 @@ def of(error: Exception) -> Problem | None:
 
 
 def _of_rest(error: rest.APIException) -> Problem | None:
+    if isinstance(error, rest.UnsupportedMediaType):
+        kind = KINDS["unsupported-media-type"]
+        return Problem(kind.name, f"{error.detail} {kind.meaning} {kind.remedy}")
     words = str(error.detail)
     for cls, name in (
         (rest.ParseError, "malformed"),
@@ -251,7 +258,6 @@ def _of_rest(error: rest.APIException) -> Problem | None:
         (rest.NotFound, "not-found"),
         (rest.MethodNotAllowed, "method-not-allowed"),
         (rest.NotAcceptable, "not-acceptable"),
-        (rest.UnsupportedMediaType, "unsupported-media-type"),
     ):
         if isinstance(error, cls):
             return Problem(name, words)

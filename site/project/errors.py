@@ -4,15 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import Error
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.template import loader
 
+from bulkops.api import problems
 from bulkops.outage import is_away
 from bulkops.web.guards import database_away
 
+API = "/api/"
+BAD_REQUEST = "The request makes no sense here, perhaps since its Host is not one of this site's."
 
-def bad_request(*_: Any, **__: Any) -> HttpResponse:
+
+def bad_request(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
     """Django's own looks for a token in the body, and breaks where that is what cannot be read."""
+    if request.path_info.startswith(API):
+        told = problems.body(problems.Problem("malformed", BAD_REQUEST), request.path)
+        return JsonResponse(told, status=400, content_type=problems.CONTENT_TYPE)
     return HttpResponseBadRequest(loader.render_to_string("400.html"))
 
 

@@ -71,6 +71,12 @@ def test_addresses_and_methods_that_there_are_not_are_problems(mine: Any):
         415,
         "unsupported-media-type",
     )
+    forgotten = mine.client.post("/api/jobs/", "{}", content_type="application/x-www-form-urlencoded").json()["detail"]
+    assert "application/json" in forgotten
+
+
+def test_a_host_that_is_not_ours_is_malformed(mine: Any):
+    assert problem(mine.get("/api/jobs/", Host="elsewhere.example")) == (400, "malformed")
 
 
 def test_a_mistake_of_ours_is_logged_and_told_without_its_words(job: Job, owner: Any, caplog: Any):

@@ -1,4 +1,4 @@
-"""Operators' view in Django's admin: jobs with their bars, and clusters. Read-only; what acts calls the services.
+"""Operators' view in Django's admin: jobs with their bars, clusters, webhooks. Read-only; what acts calls the services.
 
 Bars are native `<progress>` elements, so nothing here needs a style or a script beyond the admin's own.
 """
@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 from bulkops import progress, services, status
 from bulkops.clock import ClockTimestamp
 from bulkops.exceptions import NotAllowedNow, NotPermitted
-from bulkops.models import Chunk, Cluster, Event, Job, Outcome
+from bulkops.models import Chunk, Cluster, Endpoint, Event, Job, Outcome
 from bulkops.states import OutcomeState
 
 if TYPE_CHECKING:
@@ -242,6 +242,51 @@ class ClusterAdmin(ReadOnlyAdmin):
     def is_alive(self, cluster: Cluster) -> bool:
         """Whether it gave a sign of life in time."""
         return cluster.living  # type: ignore[attr-defined]
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ReadOnlyAdmin):
+    """Where users are told of their jobs, and what was sent there. Their secrets are nobody's here."""
+
+    list_display = ("url", "owner", "kind", "is_on", "failing_since", "created_at")
+    list_filter = ("kind", ("disabled_at", admin.EmptyFieldListFilter), ("failing_since", admin.EmptyFieldListFilter))
+    list_select_related = ("owner",)
+    search_fields = ("url", "description")
+    fields = readonly_fields = (
+        "id",
+        "owner",
+        "kind",
+        "url",
+        "description",
+        "events",
+        "created_at",
+        "disabled_at",
+        "disabled_reason",
+        "failing_since",
+        "not_before",
+        "deliveries_shown",
+    )
+
+    @admin.display(description="on", boolean=True)
+    def is_on(self, endpoint: Endpoint) -> bool:
+        """Whether anything is sent there."""
+        return endpoint.disabled_at is None
+
+    @admin.display(description="deliveries")
+    def deliveries_shown(self, endpoint: Endpoint) -> str:
+        """The latest, with the last attempt at each."""
+        latest = endpoint.deliveries.prefetch_related("attempts")[:EVENTS_SHOWN]
+        rows = [
+            (
+                f"{timezone.localtime(one.created_at):%Y-%m-%d %H:%M:%S}",
+                one.event,
+                one.get_state_display(),
+                one.tries,
+                next((attempt.error for attempt in reversed(one.attempts.all())), ""),
+            )
+            for one in latest
+        ]
+        return table(("at", "event", "state", "attempts", "last error"), rows)
 
 
 def figures_of(job: Job) -> Progress:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROCESSES = 3
 LANES = (
     ("gateway", ("tests/chaos/test_beyond_60_seconds.py", "tests/chaos/test_storm")),
-    ("kills", ("tests/chaos/", "tests/cluster/")),
+    ("kills", ("tests/chaos/", "tests/cluster/", "tests/webhooks/test_cluster.py")),
     ("people", ("tests/browser/", "tests/test_up.py", "tests/embedded/")),
 )
 """The longest first. A test belongs to the first lane of which one name begins its path."""

@@ -1,7 +1,8 @@
 """Runs the process that sends webhooks and e-mails: begun when something is due, gone when nothing is.
 
 A process of its own, so no job ever waits for a receiver. The outbox is its queue; which cluster sends what, the leases
-of the endpoints say.
+of the endpoints say. What is new in it, a notification tells the leader, without a question to the database; what
+becomes due later or was lost, it asks for every few seconds.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import multiprocessing
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, InterfaceError, connections
+import psycopg2
+from django.db import DatabaseError, InterfaceError, connection, connections
 
 from bulkops.cluster.process import Stop, die_with
 from bulkops.conf import conf
-from bulkops.webhooks import claiming, courier
+from bulkops.webhooks import claiming, courier, outbox
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bulkops.cluster")
 
 QUEUE = "webhooks"
+LOOK_SECONDS = 8.0
+"""How often the leader asks what is due where no notification came."""
 STOP_SECONDS = 2.0
 """A cluster that stops waits so long for a receiver; what is not answered by then is sent again elsewhere."""
 
@@ -44,19 +48,40 @@ class Couriers:
         self._cluster = cluster
         self._process: ForkProcess | None = None
         self._began = 0.0
+        self._next_look = 0.0
+        self._listening_on: Any = None
 
     def look(self) -> None:
-        """Begin where something is due, and take back what a process that is gone had in hand. Raises the database's
-        errors.
+        """Begin where something is due, and take back what a process that is gone had in hand.
+
+        Leaves a database that is away to the leader's next round, which says so and connects again.
         """
-        if self._process is not None:
-            if self._process.is_alive():
-                self._end_if_stuck(self._process)
-                return
-            claiming.let_go_all(self._cluster.pk)
-            self._process = None
-        if claiming.anything_due():
-            self._begin()
+        try:
+            if self._process is not None:
+                if self._process.is_alive():
+                    self._end_if_stuck(self._process)
+                    return
+                claiming.let_go_all(self._cluster.pk)
+                self._process, self._next_look = None, 0.0
+            if connection.connection is not None and self._is_time():
+                self._next_look = time.monotonic() + LOOK_SECONDS
+                if claiming.anything_due():
+                    self._begin()
+        except (DatabaseError, InterfaceError, psycopg2.Error):
+            connection.close()
+
+    def _is_time(self) -> bool:
+        """Whether a notification came, or may have been missed, or the wait is over."""
+        driver = connection.connection
+        if self._listening_on is not driver:
+            with connection.cursor() as cursor:
+                cursor.execute(f'LISTEN "{outbox.CHANNEL}"')
+            self._listening_on = driver
+            return True
+        driver.poll()
+        told = bool(driver.notifies)
+        driver.notifies.clear()
+        return told or time.monotonic() >= self._next_look
 
     def stop(self) -> None:
         """Let it end what it has in hand, for a moment; the leases go with the cluster's row."""

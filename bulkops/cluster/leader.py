@@ -78,6 +78,8 @@ class Leader:
             self._round_if_due()
             if self._schedules is not None:
                 self._schedules.look()
+            if self._couriers is not None:
+                self._couriers.look()
             time.sleep(LOOK_SECONDS)
         self._stop()
         return 0
@@ -113,8 +115,6 @@ class Leader:
             self._watchdog.look(stopping=self._signals > 0)
             self._strays.look()
             self._forget_if_due()
-            if self._couriers is not None and not self._signals:
-                self._couriers.look()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)

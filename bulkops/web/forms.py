@@ -16,6 +16,7 @@ from bulkops.exceptions import InputTooLarge, InvalidItems
 from bulkops.operation import FASTEST, SLOWEST
 from bulkops.web import file_batches, uploads
 from bulkops.web.columns import PREFIX, ColumnsForm, answered
+from bulkops.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,9 +81,12 @@ class JobForm(forms.Form):
     name = forms.CharField(required=False, max_length=200, label="Name", help_text="To find the job again; optional.")
     parallelism = forms.IntegerField(required=False, min_value=1, label="Workers at once")
     rate_per_second = forms.FloatField(required=False, label="Items per second")
+    email_at_end = forms.BooleanField(required=False, label="Send me an e-mail when it has ended")
 
-    def __init__(self, operation: Operation, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, operation: Operation, *args: Any, has_address: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not has_address:
+            del self.fields["email_at_end"]
         if operation.parallelism == 1:
             del self.fields["parallelism"]
         else:
@@ -170,9 +174,8 @@ class SubmitForms:
         initial: dict[str, Any] = {} if again is None else {"limit": again.limit, "parallelism": again.parallelism}
         if again is not None and again.rate_per_second != operation.rate_per_second:
             initial["rate_per_second"] = again.rate_per_second
-        self.job = JobForm(
-            operation, request.POST if posted else None, request.FILES if posted else None, initial=initial
-        )
+        given = (request.POST, request.FILES) if posted else (None, None)
+        self.job = JobForm(operation, *given, has_address=bool(outbox.address_of(request.user)), initial=initial)
         self.params: forms.BaseForm | None = None
         if operation.Params is not None:
             names = operation.Params.base_fields

@@ -279,6 +279,7 @@ class Attempt:
             "parallelism": asked.get("parallelism"),
             "rate_per_second": asked["rate_per_second"],
             "name": asked["name"],
+            "email_at_end": asked.get("email_at_end", False),
             "input_name": input_name,
             "upload": "" if self.forms.batch is None else self.forms.batch.batch,
         }

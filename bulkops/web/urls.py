@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bulkops.web import control, files, fragments, health, item_list, job_list, pages, reports, submitting, wall
+from bulkops.web import (
+    control,
+    files,
+    fragments,
+    health,
+    item_list,
+    job_list,
+    pages,
+    reports,
+    submitting,
+    wall,
+    webhooks,
+)
 
 app_name = "bulkops"
 
@@ -25,6 +37,12 @@ urlpatterns = [
     path("jobs/<uuid:pk>/items/<int:position>/files/<int:number>/", files.item_file, name="item-file"),
     path("jobs/<uuid:pk>/zip/", control.zip_results, name="job-zip"),
     path("jobs/<uuid:pk>/rate/", control.rate, name="job-rate"),
+    path("webhooks/", webhooks.webhook_list, name="webhooks"),
+    path("webhooks/<uuid:pk>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<uuid:pk>/rotate/", webhooks.rotate, name="webhook-rotate"),
+    path("webhooks/<uuid:pk>/test/", webhooks.send_test, name="webhook-test"),
+    path("webhooks/<uuid:pk>/delete/", webhooks.delete, name="webhook-delete"),
+    path("webhooks/<uuid:pk>/deliveries/<uuid:delivery>/replay/", webhooks.replay, name="webhook-replay"),
     # Fragments: parts of the pages above, asked for again and again by htmx.
     path("jobs/<uuid:pk>/progress/", fragments.progress, name="job-progress"),
     path("jobs/<uuid:pk>/controls/", fragments.controls, name="job-controls"),

@@ -38,16 +38,22 @@ def anything_due() -> bool:
     return _free().filter(Exists(_due(OuterRef("pk")))).exists()
 
 
-def claim(cluster_id: int, most: int) -> list[Claimed]:
+def claim(cluster_id: int, most: int, most_failing: int | None = None) -> list[Claimed]:
     """Take the oldest due delivery of up to so many endpoints, those first that have waited longest.
 
-    Commits. Locks the endpoints for that moment, and passes by those that somebody else has locked.
+    Of endpoints that failed the last time `most_failing` at most, and after the others: those that hang do not take all
+    places. Commits. Locks the endpoints for that moment, and passes by those that somebody else has locked.
     """
     with transaction.atomic():
         first = _due(OuterRef("pk")).order_by().values("endpoint").annotate(first=Min("due")).values("first")
         free = _free().filter(Exists(_due(OuterRef("pk")))).annotate(first=Subquery(first)).order_by("first", "pk")
         # Locked without the holder's row, and looked at again by PostgreSQL once it has the lock.
-        locked = list(free.select_for_update(skip_locked=True, no_key=True, of=("self",))[:most])
+        lockable = free.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        locked = list(lockable.filter(failing_since=None)[:most])
+        left = most - len(locked)
+        left = left if most_failing is None else min(left, most_failing)
+        if left > 0:
+            locked += lockable.filter(failing_since__isnull=False)[:left]
         found = [_take(endpoint, cluster_id) for endpoint in locked]
     return [one for one in found if one is not None]
 

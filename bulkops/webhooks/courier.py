@@ -34,15 +34,18 @@ def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: f
     Commits by itself. Raises the database's errors; what was in hand then is sent once more by somebody else.
     """
     attempts = 0
+    most = conf().webhook_parallel
     in_hand: dict[Future[Said], Claimed] = {}
     began = last = time.monotonic()
-    pool = ThreadPoolExecutor(conf().webhook_parallel, thread_name_prefix="send")
+    pool = ThreadPoolExecutor(most, thread_name_prefix="send")
     try:
         while True:
             leaving = stopping() or time.monotonic() - began > ROUND_SECONDS
-            room = conf().webhook_parallel - len(in_hand)
+            room = most - len(in_hand)
             if room and not leaving:
-                in_hand |= {pool.submit(send, one): one for one in claiming.claim(cluster_id, room)}
+                failing = sum(one.endpoint.failing_since is not None for one in in_hand.values())
+                claimed = claiming.claim(cluster_id, room, max(1, most // 2) - failing)
+                in_hand |= {pool.submit(send, one): one for one in claimed}
             if not in_hand:
                 if leaving or time.monotonic() - last >= linger_seconds:
                     return attempts

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db import connection
+
 from bulkops.clock import ClockTimestamp, from_now
 from bulkops.states import ENDED, JobState
 from bulkops.webhooks import bodies
@@ -11,6 +13,8 @@ from bulkops.webhooks.models import Delivery, Endpoint, Event, Kind
 
 if TYPE_CHECKING:
     from bulkops.models import Job
+
+CHANNEL = "bulkops_outbox"
 
 OF_STATE: dict[str, Event] = {
     JobState.COMPLETED: Event.COMPLETED,
@@ -34,6 +38,7 @@ def note(job: Job, *, origin: str, state: str) -> None:
     if wanting:
         body = bodies.of_job(event, job)
         Delivery.objects.bulk_create([_delivery(one, event, body, job=job) for one in wanting])
+        wake()
 
 
 def write(endpoint: Endpoint, event: Event, body: str) -> Delivery:
@@ -41,7 +46,14 @@ def write(endpoint: Endpoint, event: Event, body: str) -> Delivery:
     delivery = _delivery(endpoint, event, body)
     delivery.save(force_insert=True)
     delivery.refresh_from_db(fields=["due"])
+    wake()
     return delivery
+
+
+def wake() -> None:
+    """Tell the leaders, once the caller's transaction commits, that something may be due."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
 
 
 def address_of(user: Any) -> str:

@@ -104,6 +104,8 @@ def change(
         changed |= {"disabled_at": ClockTimestamp(), "disabled_reason": BY_OWNER}
     if changed:
         Endpoint.objects.filter(pk=endpoint.pk).update(**changed)
+        if enabled:
+            outbox.wake()
         endpoint.refresh_from_db(fields=list(changed))
     return endpoint
 
@@ -141,6 +143,7 @@ def replay(delivery: Delivery) -> Delivery:
             Delivery.objects.filter(pk=delivery.pk).update(
                 state=DeliveryState.PENDING, due=ClockTimestamp(), tries=0, delivered_at=None
             )
+        outbox.wake()
     delivery.refresh_from_db()
     return delivery
 

@@ -267,6 +267,31 @@ def test_a_hanging_receiver_holds_up_no_other(
     assert list(answered) == [200, None], "the other one was told long before"
 
 
+def test_endpoints_that_fail_come_last_and_take_so_many_places_at_most(endpoint: Any, receiver: Any, ended: Any):
+    url = receiver().url
+    made = [endpoint(url) for _ in range(4)]
+    ended()
+    Endpoint.objects.filter(pk__in=[one.pk for one in made[:3]]).update(failing_since=from_now(-60))
+    cluster = Cluster.objects.create(name="one", alive_until=from_now(60), workers=1, queues=[])
+    first = claiming.claim(cluster.pk, 2, 1)
+    assert [one.endpoint.failing_since is None for one in first] == [True, False]
+    assert first[0].endpoint == made[3]
+    assert claiming.claim(cluster.pk, 8, 0) == []
+    assert len(claiming.claim(cluster.pk, 8)) == 2
+
+
+def test_a_receiver_that_is_not_there_has_failed(endpoint: Any, receiver: Any, ended: Any, deliver: Any):
+    to = receiver()
+    endpoint(to.url)
+    to.server.close()
+    ended()
+    deliver()
+    ((status, error),) = attempts()
+    assert status is None
+    assert "can't be reached" in error
+    assert Delivery.objects.get().state == "pending"
+
+
 def test_what_a_dead_cluster_had_in_hand_is_sent_by_another(endpoint: Any, receiver: Any, ended: Any, deliver: Any):
     to = receiver()
     endpoint(to.url)

@@ -78,6 +78,7 @@ class Command(TerminalCommand):
         parser.add_argument(
             "--per-second", type=float, metavar="N", help="begin so many items a second at most (default: no limit)"
         )
+        parser.add_argument("--email", action="store_true", help="tell the owner by e-mail when it has ended")
         parser.add_argument("--idempotency-key", metavar="K", help="the same key again answers with the same job")
         parser.add_argument("--wait", action="store_true", help="watch the job until it ends or is paused")
         parser.add_argument("--json", action="store_true", help="print the status resource instead of the id")
@@ -101,6 +102,7 @@ class Command(TerminalCommand):
                 "parallelism": options["parallelism"],
                 "rate_per_second": options["per_second"],
                 "name": options["name"],
+                "email_at_end": options["email"],
                 "input_name": input_name,
                 "upload": upload,
             }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Q, Sum
 
-from bulkops import events, failures, transitions
+from bulkops import events, failure_groups, failures, transitions
 from bulkops.clock import ClockTimestamp
 from bulkops.models import Chunk, Outcome
 from bulkops.states import EventKind, JobState, OutcomeState
@@ -92,19 +92,22 @@ def settle(
     error_code: str = "",
     message: str = "",
     result: Any = None,
+    grouped_by: str = "",
 ) -> None:
     """Make of an item in doubt what it was after all: succeeded, skipped or failed.
 
-    The caller has found it in doubt through `find`. A job that had ended with errors, none of which is left, becomes
-    completed.
+    The caller has found it in doubt through `find`. A failure is counted in the group of `grouped_by`, or of its
+    message. A job that had ended with errors, none of which is left, becomes completed.
     """
     if to != OutcomeState.FAILED and job.failed_before:
         known = Outcome.objects.filter(job_id=job.pk, position=position)
         failures.take_off(job, known.values_list("finished_at", flat=True).get())
-    Outcome.objects.filter(job_id=job.pk, position=position).update(
-        state=to, error_code=error_code, message=message, result=result, finished_at=ClockTimestamp()
-    )
+    told: dict[str, Any] = {"error_code": error_code, "message": message, "result": result}
     lying_in = Chunk.objects.filter(job=job, start__lte=position, start__gt=position - F("size"))
+    if to == OutcomeState.FAILED:
+        chunk_id = lying_in.values_list("pk", flat=True).get()
+        told["fingerprint"] = failure_groups.count(chunk_id, position, error_code, grouped_by or message)
+    Outcome.objects.filter(job_id=job.pk, position=position).update(state=to, finished_at=ClockTimestamp(), **told)
     lying_in.update(**{"in_doubt": F("in_doubt") - 1, to.value: F(to.value) + 1})
     if job.state == JobState.COMPLETED_WITH_ERRORS:
         left = job.chunks.aggregate(bad=Sum(F("failed") + F("in_doubt")))["bad"]

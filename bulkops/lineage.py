@@ -1,12 +1,14 @@
 """Which items of an ended job another job may take, and which its children have taken already.
 
 A child job takes the items that failed, that were never processed, or that are in doubt; those kinds never overlap, so
-what is left of a kind is its count less the totals of the children that took it. Each item of a child carries its
-position in the first job of the line, its root, which makes the item's key: the same over all generations.
+what is left of a kind is its count less the totals of the children that took it. Of the failed items it may take one
+group only; how many it took of each group, the child's row says. Each item of a child carries its position in the first
+job of the line, its root, which makes the item's key: the same over all generations.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q, Sum
@@ -53,30 +55,47 @@ def is_doubt_open(job: Job) -> bool:
     return not taken_counts([job.pk]).get(job.pk, {}).get(IN_DOUBT)
 
 
-def newest_child(job: Job, kind: str) -> Job | None:
-    """The last job that took items of that kind, or is about to."""
-    return job.children.filter(_TAKES, retry_items=kind).order_by("-created_at").first()
+def taken_by_group(job: Job) -> Counter[str] | None:
+    """How many failed items of each group the job's children have taken; None while that is not known: maybe all."""
+    taken: Counter[str] = Counter()
+    for took in job.children.filter(_TAKES, retry_items=FAILED).values_list("took", flat=True):
+        if took is None:  # it is still collecting, or the code before this collected
+            return None
+        taken.update(took)
+    return taken
+
+
+def newest_child(job: Job, kind: str, fingerprint: str = "") -> Job | None:
+    """The last job that took items of that kind, or of that group of failures, or is about to."""
+    children = job.children.filter(_TAKES, retry_items=kind)
+    if fingerprint:
+        children = children.filter(Q(took__has_key=fingerprint) | Q(took__isnull=True))
+    return children.order_by("-created_at").first()
 
 
 def items_to_take(child: Job) -> Iterator[tuple[int, Any]]:
     """The items that a child is to process, in order, each with its root position.
 
-    Reads one manifest of the parent at a time. The parent has ended and no sibling is active, so nothing moves.
+    Reads one manifest of the parent at a time. The parent has ended and no sibling is active, so nothing moves. Counts
+    in the child's `took`, unsaved, of which groups the failed ones are.
     """
     parent = child.parent
     if parent is None:
         return
+    took: Counter[str] = Counter()
+    child.took = took if child.retry_items == FAILED else None
     taken = _Marks()
     for sibling in parent.children.exclude(pk=child.pk).filter(total__isnull=False):
         taken.add_all(_roots(sibling))
     for chunk in Chunk.objects.filter(job=parent).order_by("number"):
-        positions = _positions(chunk, child.retry_items)
+        positions = _positions(chunk, child)
         if not positions:
             continue
         content = _content(parent, chunk.number)
-        for position in positions:
+        for position, fingerprint in positions:
             root = content.root(position - chunk.start, chunk.start)
             if root not in taken:
+                took[fingerprint] += 1
                 yield root, content.items[position - chunk.start]
 
 
@@ -120,12 +139,16 @@ def _content(job: Job, number: int) -> manifests.Content:
     return manifests.read(Manifest.objects.values_list("payload", flat=True).get(pk=(job.pk, number)))
 
 
-def _positions(chunk: Chunk, kind: str) -> list[int]:
-    end = chunk.start + chunk.size
+def _positions(chunk: Chunk, child: Job) -> list[tuple[int, str]]:
+    """Where the items of the wanted kind are, each with its fingerprint, which only failures have."""
+    end, kind = chunk.start + chunk.size, child.retry_items
     within = Outcome.objects.filter(job_id=chunk.job_id, position__gte=chunk.start, position__lt=end)
+    if child.retry_fingerprint:
+        within = within.filter(fingerprint=child.retry_fingerprint)
     state = OutcomeState.DEFERRED if kind == UNPROCESSED else OutcomeState(kind)
-    known = list(within.filter(state=state).order_by("position").values_list("position", flat=True))
-    return [*known, *range(chunk.start + chunk.cursor, end)] if kind == UNPROCESSED else known
+    known = list(within.filter(state=state).order_by("position").values_list("position", "fingerprint"))
+    untried = range(chunk.start + chunk.cursor, end) if kind == UNPROCESSED else ()
+    return [*known, *((position, "") for position in untried)]
 
 
 class _Marks:

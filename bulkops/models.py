@@ -31,6 +31,7 @@ __all__ = [
     "DeliveryAttempt",
     "Endpoint",
     "Event",
+    "FailureGroup",
     "IdempotencyKey",
     "Job",
     "Manifest",
@@ -104,6 +105,10 @@ class Job(models.Model):
     retry_items = models.CharField(
         max_length=20, blank=True, default="", db_default="", help_text="Which items of its parent it took."
     )
+    retry_fingerprint = models.CharField(
+        max_length=12, blank=True, default="", db_default="", help_text="Of which group of failures; empty: of all."
+    )
+    took = models.JSONField(null=True, editable=False, help_text="Failed items taken of its parent, by fingerprint.")
 
     rate_per_second = models.FloatField(null=True, help_text="Items begun per second at most, by all its workers.")
     rate_from = models.DateTimeField(null=True, help_text="Not before this may its next items begin.")
@@ -153,9 +158,10 @@ class Job(models.Model):
         return self.state in ACTIVE
 
     @property
-    def retried_kind(self) -> str:
+    def retried_items(self) -> str:
         """Which items of its parent it took, in words."""
-        return self.retry_items.replace("in_doubt", "in-doubt")
+        kind = self.retry_items.replace("in_doubt", "in-doubt")
+        return f"{kind} items{f' of group {self.retry_fingerprint}' if self.retry_fingerprint else ''}"
 
 
 class Turn(models.Model):
@@ -256,6 +262,9 @@ class Outcome(models.Model):
     result = models.JSONField(null=True)
     finished_at = models.DateTimeField()
     due = models.DateTimeField(null=True, help_text="Of a deferred item: not before.")
+    fingerprint = models.CharField(
+        max_length=12, blank=True, default="", db_default="", help_text="Of a failed item: its group."
+    )
 
     class Meta:
         # The lists of failed, skipped, in-doubt and deferred items; the many that succeeded cost nothing here.
@@ -265,10 +274,33 @@ class Outcome(models.Model):
                 name="bulkops_outcome_notable",
                 condition=~Q(state=OutcomeState.SUCCEEDED),
             ),
+            # The pages of one group, and retrying it.
+            models.Index(
+                fields=["job", "fingerprint", "position"],
+                name="bulkops_outcome_alike",
+                condition=~Q(fingerprint=""),
+            ),
         )
 
     def __str__(self) -> str:
         return f"item {self.position} of {self.job_id}: {self.state}"
+
+
+class FailureGroup(models.Model):
+    """One shard's count of failures that are alike (see failure_groups.py)."""
+
+    pk = models.CompositePrimaryKey("job_id", "fingerprint", "shard")
+    # No constraint, as with outcomes.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    fingerprint = models.CharField(max_length=12)
+    shard = models.PositiveSmallIntegerField()
+    count = models.PositiveIntegerField()
+    error_code = models.CharField(max_length=100, blank=True)
+    words = models.CharField(max_length=300, help_text="Their message without what varies.")
+    samples = ArrayField(models.PositiveIntegerField(), help_text="Positions of its first ones.")
+
+    def __str__(self) -> str:
+        return f"{self.count} failures of {self.job_id}: {self.words}"
 
 
 class Event(models.Model):

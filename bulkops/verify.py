@@ -50,6 +50,25 @@ ORDER BY position LIMIT 10
 """
 
 
+# Samples count as wrong where a position is not one of the group's own.
+_GROUPS = """
+SELECT coalesce(o.fingerprint, g.fingerprint), coalesce(g.count, 0), coalesce(o.failed, 0), coalesce(o.rows, 0),
+    coalesce(g.strange, 0)
+FROM (
+    SELECT fingerprint, count(*) AS rows, count(*) FILTER (WHERE state = 'failed') AS failed
+    FROM bulkops_outcome WHERE job_id = %(job)s AND fingerprint <> '' GROUP BY fingerprint
+) o FULL JOIN (
+    SELECT fingerprint, sum(count) AS count, sum((
+        SELECT count(*) FROM unnest(samples) AS s (position) WHERE NOT EXISTS (
+            SELECT 1 FROM bulkops_outcome
+            WHERE job_id = %(job)s AND position = s.position AND fingerprint = groups.fingerprint)
+    )) AS strange
+    FROM bulkops_failuregroup groups WHERE job_id = %(job)s GROUP BY fingerprint
+) g ON g.fingerprint = o.fingerprint
+ORDER BY 1
+"""
+
+
 class _Row(NamedTuple):
     """A chunk beside what its outcomes say, column by column as `_CHUNKS` selects them."""
 
@@ -115,6 +134,7 @@ def verify(job_id: UUID) -> Verdict | None:
         for row in rows:
             _verify_chunk(row, verdict)
         _verify_outcomes(job_id, verdict)
+        _verify_groups(job_id, verdict)
         _verify_job(job, rows, verdict)
         return verdict
 
@@ -196,6 +216,19 @@ def _verify_outcomes(job_id: UUID, verdict: Verdict) -> None:
             cursor.execute(_OUTSIDE, [job_id])
             positions = ", ".join(str(position) for (position,) in cursor.fetchall())
             verdict.disagree(f"outcomes: outside of all chunks at positions {positions or '(none: chunks overlap)'}")
+
+
+def _verify_groups(job_id: UUID, verdict: Verdict) -> None:
+    """Each group of failures counts the failures that have its fingerprint, and nothing else has one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GROUPS, {"job": job_id})
+        for fingerprint, counted, failed, rows, strange in cursor.fetchall():
+            if counted != failed:
+                verdict.disagree(f"group {fingerprint}: counts {counted} failures, the outcomes say {failed}")
+            if rows != failed:
+                verdict.disagree(f"group {fingerprint}: {rows - failed} outcomes have its fingerprint and did not fail")
+            if strange:
+                verdict.disagree(f"group {fingerprint}: {strange} of its samples are not its own")
 
 
 def _verify_job(job: Job, rows: list[_Row], verdict: Verdict) -> None:

@@ -14,7 +14,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "cutting", "storable", "outage", "signals", "kept_uploads"},
+    {"states", "exceptions", "conf", "clock", "cutting", "fingerprints", "storable", "outage", "signals", "kept_uploads"},
     {"attempts", "bounded_uploads", "tokens"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files", "webhooks"},
@@ -22,12 +22,12 @@ LAYERS = (
     {"declaration"},
     {"registry", "querysets"},
     {"models"},
-    {"events", "permissions", "liveness", "verify", "failures", "permits", "batches"},
+    {"events", "permissions", "liveness", "verify", "failures", "failure_groups", "permits", "batches"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
     {"holds"},
     {"progress", "diagnosis"},
-    {"status", "report", "snapshots", "item_values"},
+    {"status", "report", "snapshots", "item_values", "what_failed", "ledger_pages"},
     {"services", "engine"},
     {"cluster", "checks", "retention", "dry_run", "testing", "scheduling"},
     {"web", "api", "admin", "admin_actions", "management"},

@@ -7,7 +7,7 @@ import threading
 import pytest
 from django.db import connections
 
-from bulkops import lineage, progress, registry, services
+from bulkops import fingerprints, lineage, progress, registry, services, what_failed
 from bulkops.engine import chunks, finishing, turns
 from bulkops.engine.statements import ItemStatements, Result, Try
 from bulkops.exceptions import ActiveJobExists, InvalidSubmission, NotAllowedNow, NotPermitted
@@ -17,7 +17,7 @@ from bulkops.states import ACTIVE, ENDED, EventKind, JobState, OutcomeState
 from bulkops.verify import verify
 from bulkops.web import items
 from tests.sample.models import Effect
-from tests.sample.operations import Holding
+from tests.sample.operations import Holding, Telling
 from tests.worker import InProcessWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -420,3 +420,86 @@ def test_locking_waits_no_longer_than_a_press_may(owner, worker, failing, settin
     finally:
         over.set()
         thread.join()
+
+
+# -- one group of failures
+
+
+@pytest.fixture
+def told(owner, worker, monkeypatch):
+    """An ended job: three items without a ticket, two without a price, one fine; nothing fails any more."""
+    items = ["no ticket 1", "no price", "fine", "no ticket 2", "no price", "no ticket 3"]
+    job = worker.finish(services.submit(user=owner, operation="telling", items=items))
+    monkeypatch.setattr(Telling, "mended", set(items))
+    return job
+
+
+TICKET, PRICE = (fingerprints.of("ValueError", words).fingerprint for words in ("no ticket 1", "no price"))
+
+
+def left_by_group(job):
+    return what_failed.of(job).left
+
+
+def test_a_group_is_retried_and_nothing_else(owner, worker, told):
+    assert left_by_group(told) == {TICKET: 3, PRICE: 2}
+    child = worker.finish(services.retry(job=told, actor=owner, fingerprint=TICKET))
+    assert items_of(child) == ["no ticket 1", "no ticket 2", "no ticket 3"]
+    assert (child.state, child.retry_items, child.retry_fingerprint, child.took) == (
+        JobState.COMPLETED,
+        "failed",
+        TICKET,
+        {TICKET: 3},
+    )
+    assert left_by_group(told) == {PRICE: 2}
+    assert left(told) == {"failed": 2}
+    with pytest.raises(NotAllowedNow, match=f"{child.pk} has taken the failed items of group {TICKET}"):
+        services.retry(job=told, actor=owner, items="failed", fingerprint=TICKET)
+    rest = worker.finish(services.retry(job=told, actor=owner))
+    assert items_of(rest) == ["no price", "no price"]
+    assert (rest.took, left_by_group(told), left(told)) == ({PRICE: 2}, {}, {})
+    assert verify(told.pk).agrees
+
+
+def test_after_all_failures_were_taken_no_group_has_any_left(owner, worker, told):
+    child = worker.finish(services.retry(job=told, actor=owner))
+    assert child.took == {TICKET: 3, PRICE: 2}
+    assert left_by_group(told) == {}
+    with pytest.raises(NotAllowedNow, match=str(child.pk)) as refusal:
+        services.retry(job=told, actor=owner, fingerprint=PRICE)
+    assert refusal.value.job == child
+
+
+def test_while_a_child_collects_every_group_counts_as_taken(owner, worker, told):
+    child = services.retry(job=told, actor=owner, fingerprint=TICKET)
+    assert left_by_group(told) == {}
+    services.cancel(job=child, actor=owner)
+    assert left_by_group(told) == {TICKET: 3, PRICE: 2}
+
+
+def test_an_item_decided_as_failed_after_the_retry_is_left_in_its_group(owner, worker, told):
+    worker.finish(services.retry(job=told, actor=owner))
+    lie_in_doubt(told, 2)
+    services.decide(job=told, position=2, decision="failed", actor=owner)
+    (late,) = (group for group in what_failed.of(told).groups if group.positions == (2,))
+    assert left_by_group(told) == {late.fingerprint: 1}
+    assert items_of(worker.finish(services.retry(job=told, actor=owner, fingerprint=late.fingerprint))) == ["fine"]
+    assert left_by_group(told) == {}
+
+
+def test_a_childs_own_failures_have_groups_of_their_own(owner, worker, told, monkeypatch):
+    monkeypatch.setattr(Telling, "mended", set())
+    child = worker.finish(services.retry(job=told, actor=owner, fingerprint=PRICE))
+    assert left_by_group(child) == {PRICE: 2}
+    grandchild = worker.finish(services.retry(job=child, actor=owner, fingerprint=PRICE))
+    assert items_of(grandchild) == ["no price", "no price"]
+    assert left_by_group(child) == {}
+
+
+def test_a_group_that_there_is_not_is_refused(owner, worker, told):
+    with pytest.raises(NotAllowedNow, match="no failed items of group 0123456789ab"):
+        services.retry(job=told, actor=owner, fingerprint="0123456789ab")
+    with pytest.raises(InvalidSubmission, match="no fingerprint"):
+        services.retry(job=told, actor=owner, fingerprint="x\x00")
+    with pytest.raises(InvalidSubmission, match="Only failed items"):
+        services.retry(job=told, actor=owner, items="unprocessed", fingerprint=TICKET)

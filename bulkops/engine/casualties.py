@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from bulkops import doubt, registry, transitions
+from bulkops import doubt, failure_groups, registry, transitions
 from bulkops.engine import breaker, finishing
 from bulkops.engine.hand import Doing
 from bulkops.engine.statements import Claim, ItemStatements, Result, Try
@@ -37,7 +37,7 @@ def record(in_hand: InHand, *, timed_out: bool) -> bool:
     One transaction, which locks the job and then the chunk; False if somebody else has the job locked, and it is to be
     tried again. Nothing happens where the item was committed after all or somebody else has the chunk.
     """
-    statements = ItemStatements()
+    statements = ItemStatements(failure_groups.UNDER_THE_JOBS_LOCK)
     statements.prepare()
     with transaction.atomic():
         job = transitions.lock_job(in_hand.job_id, skip_locked=True)

@@ -65,11 +65,13 @@ class LateResult(BulkopsError):
 class ItemRunner:
     """Runs items of one operation with its cleaned parameters."""
 
-    def __init__(self, operation: Operation, params: dict[str, Any], draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, operation: Operation, params: dict[str, Any], draining: Callable[[], bool], shard: int = 0
+    ) -> None:
         self.operation = operation
         self.params = params
         self.draining = draining
-        self.statements = ItemStatements()
+        self.statements = ItemStatements(shard)
 
     def run(self, item: Any, context: Context, one: Try) -> bool:
         """Process and commit one try of an item; return whether the job asks to stop.

@@ -176,7 +176,7 @@ class _Preparation:
     def _end(self, total: int) -> None:
         with transaction.atomic():
             job = self._locked_in_this_epoch()
-            transitions.move(job, JobState.QUEUED, total=total, prepared=total)
+            transitions.move(job, JobState.QUEUED, total=total, prepared=total, took=self.job.took)
             events.record(job, EventKind.ITEMS_COLLECTED, detail=f"{total:,} {'item' if total == 1 else 'items'}")
             holds.send_turns(job, first=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import events, holds, permissions, registry, transitions
+from bulkops import events, failure_groups, holds, permissions, registry, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, durability, finishing, late_results, preparing, turns, unknown
 from bulkops.engine.allowance import Allowance
@@ -95,7 +95,7 @@ class Slice:
         self.operation = operation
         self.params = params
         self.holder = holder
-        self.runner = ItemRunner(operation, params, holder.draining)
+        self.runner = ItemRunner(operation, params, holder.draining, taken.number % failure_groups.SHARDS)
         self.messages = Messages(job.pk)
         self.allowance = Allowance(job.pk)
         self.breaker = Breaker(job.pk, operation.max_failures)

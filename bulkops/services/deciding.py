@@ -49,6 +49,7 @@ def decide(*, job: Job, position: int, decision: str, actor: Any, reason: str = 
             actor=actor,
             error_code="" if to == OutcomeState.SUCCEEDED else outcome.error_code,
             message=storable.text(told, conf().message_chars),
+            grouped_by=f"{_MARK.format(decision)}. Before: {outcome.message}",  # whatever the reason
         )
         outcome.refresh_from_db()
         return outcome

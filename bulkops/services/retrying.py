@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from bulkops import events, holds, lineage, permissions, progress, registry, storable, transitions
+from bulkops import (
+    events,
+    fingerprints,
+    holds,
+    lineage,
+    permissions,
+    progress,
+    registry,
+    storable,
+    transitions,
+    what_failed,
+)
 from bulkops.conf import conf
 from bulkops.exceptions import ActiveJobExists, InvalidParams, InvalidSubmission, NotAllowedNow, NotPermitted
 from bulkops.models import Job, Turn
@@ -16,19 +28,25 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
 
 
-def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
+def retry(*, job: Job, actor: Any, items: str = "", reason: str = "", fingerprint: str = "") -> Job:
     """Record a child of an ended job that takes those of its items which no child has taken yet; return the child.
 
     `items` is “failed”, “unprocessed” or “in_doubt”; left empty, the first of the former two of which any is left. The
     child belongs to the job's owner, whose slot it needs, and has the same parameters and the same keys for its items.
-    A worker collects them. One transaction, which locks the owner and then the job.
+    With a fingerprint it takes the failed ones of that group only. A worker collects them. One transaction, which locks
+    the owner and then the job.
 
-    Raises InvalidSubmission for another word, NotPermitted, UnknownOperation, ActiveJobExists, SubmissionBusy, and
-    NotAllowedNow for a job that has not ended, of which a worker still has an item in hand, whose parameters the
-    operation no longer takes, or of which nothing is left, naming the child that has taken it.
+    Raises InvalidSubmission for another word or what is no fingerprint, NotPermitted, UnknownOperation,
+    ActiveJobExists, SubmissionBusy, and NotAllowedNow for a job that has not ended, of which a worker still has an item
+    in hand, whose parameters the operation no longer takes, or of which nothing is left, naming the child that has
+    taken it.
     """
     if items and items not in lineage.KINDS:
         raise InvalidSubmission(f"Only {', '.join(lineage.KINDS[:-1])} or {lineage.KINDS[-1]} items can be retried.")
+    if fingerprint and items not in {"", lineage.FAILED}:
+        raise InvalidSubmission("Only failed items have a fingerprint.")
+    if fingerprint and not re.fullmatch(fingerprints.PATTERN, fingerprint):
+        raise InvalidSubmission("That is no fingerprint of a group of failures.")
     operation = registry.get(job.operation)
     owner = job.owner
     if actor is not None and not permissions.may_control(actor, job):
@@ -36,7 +54,8 @@ def retry(*, job: Job, actor: Any, items: str = "", reason: str = "") -> Job:
     refused = permissions.refusal(owner, operation, _params(job, operation))
     if refused is not None:
         raise NotPermitted(f"The owner may no longer run this operation. {refused}".strip())
-    return decided_by_the_database(transitions.user_slot(owner), lambda: _retry(job, owner, actor, items, reason))
+    wanted = (lineage.FAILED, fingerprint) if fingerprint else (items, "")
+    return decided_by_the_database(transitions.user_slot(owner), lambda: _retry(job, owner, actor, wanted, reason))
 
 
 def _params(job: Job, operation: Operation) -> dict[str, Any]:
@@ -46,7 +65,7 @@ def _params(job: Job, operation: Operation) -> dict[str, Any]:
         raise NotAllowedNow(f"The parameters are no longer valid: {error.message}", job) from None
 
 
-def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:
+def _retry(job: Job, owner: Any, actor: Any, wanted: tuple[str, str], reason: str) -> Job:
     lock_user(owner)
     with controlled(job, actor) as parent:
         if parent.state not in ENDED:
@@ -57,37 +76,39 @@ def _retry(job: Job, owner: Any, actor: Any, items: str, reason: str) -> Job:
         active = Job.objects.filter(slot=transitions.user_slot(owner)).first()
         if active is not None:
             raise ActiveJobExists(active)
-        kind = _kind(parent, items)
-        child = _child(parent, owner, kind)
-        transitions.begin(child, JobState.PREPARING, actor=actor, detail=f"{child.retried_kind} items of {parent.pk}")
+        kind, fingerprint = wanted
+        kind = _kind(parent, kind, fingerprint)
+        child = _child(parent, owner, kind, fingerprint)
+        transitions.begin(child, JobState.PREPARING, actor=actor, detail=f"{child.retried_items} of {parent.pk}")
         why = storable.text(reason.strip(), conf().message_chars)
-        taken = f"{child.retried_kind} items, by {child.pk}"
+        taken = f"{child.retried_items}, by {child.pk}"
         events.record(parent, EventKind.RETRIED, actor=actor, detail=f"{taken}: {why}" if why else taken)
         Turn.objects.bulk_create([Turn(job=child, number=number) for number in range(child.parallelism)])
         holds.send_turns(child, first=True)
         return child
 
 
-def _kind(parent: Job, wanted: str) -> str:
+def _kind(parent: Job, wanted: str, fingerprint: str) -> str:
     """What is to be retried. Raises NotAllowedNow where nothing of it is left."""
     left = progress.of(parent).left
     chosen = wanted or next((kind for kind in (lineage.FAILED, lineage.UNPROCESSED) if left.get(kind)), lineage.FAILED)
-    if left.get(chosen):
+    if left.get(chosen) and (not fingerprint or what_failed.of(parent).left.get(fingerprint)):
         return chosen
     words = {lineage.FAILED: "failed", lineage.UNPROCESSED: "unprocessed", lineage.IN_DOUBT: "in-doubt"}[chosen]
-    child = lineage.newest_child(parent, chosen)
+    items = f"items of group {fingerprint}" if fingerprint else "items"
+    child = lineage.newest_child(parent, chosen, fingerprint)
     if child is not None:
-        raise NotAllowedNow(f"Job {child.pk} has taken the {words} items of this job already: retry that one.", child)
+        raise NotAllowedNow(f"Job {child.pk} has taken the {words} {items} of this job already: retry that one.", child)
     if not wanted and left:
         # Only doubts, which are tried again by nobody's default.
         raise NotAllowedNow(
             "This job has no failed or unprocessed items. Those in doubt are taken only when in_doubt is asked for.",
             parent,
         )
-    raise NotAllowedNow(f"This job has no {words} items.", parent)
+    raise NotAllowedNow(f"This job has no {words} {items}.", parent)
 
 
-def _child(parent: Job, owner: Any, kind: str) -> Job:
+def _child(parent: Job, owner: Any, kind: str, fingerprint: str) -> Job:
     return Job(
         operation=parent.operation,
         owner=owner,
@@ -104,6 +125,7 @@ def _child(parent: Job, owner: Any, kind: str) -> Job:
         parent=parent,
         root_id=parent.root_id or parent.pk,
         retry_items=kind,
+        retry_fingerprint=fingerprint,
         retry_count=parent.retry_count + 1,
         email_at_end=parent.email_at_end,
     )

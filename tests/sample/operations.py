@@ -269,6 +269,24 @@ class Holding(Operation):
 
 
 @register
+class Telling(Operation):
+    """Each item is what its failure says; “fine” does not fail, and “later …” fails at its second attempt."""
+
+    name = "telling"
+    parallelism = 4
+    retry_on = (Passing,)
+    max_attempts = 2
+    backoff = (0.01, 0.02)
+    mended: ClassVar[set[str]] = set()
+    """What no longer fails."""
+
+    def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
+        if item == "fine" or item in self.mended:
+            return
+        raise (Passing if item.startswith("later") else ValueError)(item)
+
+
+@register
 class Ending(Operation):
     """Has a finish that can go wrong."""
 

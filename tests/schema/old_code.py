@@ -69,6 +69,8 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
         endpoint = create("endpoint", owner=user, url="https://example.org/", events=["job.completed"], holder=cluster)
         delivery = create("delivery", endpoint=endpoint, job=job, event="job.completed", body="{}", due=now)
         create("deliveryattempt", delivery=delivery, seconds=0.1, status=200)
+    if "failuregroup" in apps.all_models["bulkops"]:
+        create("failuregroup", job=job, fingerprint="f", shard=0, count=1, error_code="no", words="no", samples=[2])
     return rows
 
 

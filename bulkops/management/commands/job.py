@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bulkops import lineage, permits, progress, services, status
-from bulkops.exceptions import ActiveJobExists
-from bulkops.management import reporting
+from bulkops.exceptions import ActiveJobExists, InvalidSubmission
+from bulkops.management import grouping, reporting
 from bulkops.management.terminal import (
     TerminalCommand,
     WrongUse,
@@ -29,6 +29,7 @@ CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": servic
 ACTIVE_JOB = 3
 RATE = "rate"
 REPORT = "report"
+FAILURES = "failures"
 EVENTS_SHOWN = 10
 FAILURES_SHOWN = 5
 
@@ -37,17 +38,20 @@ class Command(TerminalCommand):
     """The shell may control every job: whoever can run it can write to the database anyway."""
 
     help = (
-        "Show a job, or: manage.py job ID cancel|pause|resume|rate|retry|decide|report. Exit 1: the job's state forbids"
-        " it; 3 (retry): its owner has an active job, whose id is printed."
+        "Show a job, or: manage.py job ID cancel|pause|resume|rate|retry|decide|failures|report. Exit 1: the job's"
+        " state forbids it; 3 (retry): its owner has an active job, whose id is printed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The job, and what to do with it."""
         parser.add_argument("id", metavar="ID")
-        parser.add_argument("control", nargs="?", choices=[*CONTROLS, RATE, "retry", "decide", REPORT])
+        parser.add_argument("control", nargs="?", choices=[*CONTROLS, RATE, "retry", "decide", FAILURES, REPORT])
         parser.add_argument("--reason", metavar="TEXT", help="kept in the job's audit trail")
         parser.add_argument(
             "--items", choices=lineage.KINDS, help="retry: which items; otherwise what failed, if any did"
+        )
+        parser.add_argument(
+            "--fingerprint", metavar="F", help="retry: only that group of what failed, as failures shows them"
         )
         parser.add_argument("--position", type=int, metavar="N", help="decide: of an item in doubt, from 0")
         parser.add_argument("--decision", choices=list(deciding.DECISIONS), help="decide: what became of it")
@@ -65,6 +69,9 @@ class Command(TerminalCommand):
         _check_options(control, options)
         if control == REPORT:
             reporting.write(job, options, self.stdout)
+            return
+        if control == FAILURES:
+            self.stdout.write(grouping.described(job, as_json=options["json"]))
             return
         if control == "retry":
             job = self.retry(job, options)
@@ -96,7 +103,15 @@ class Command(TerminalCommand):
     def retry(self, job: Job, options: dict[str, Any]) -> Job:
         """The child job; the owner's running one is answered with its id and exit code 3."""
         try:
-            return services.retry(job=job, actor=None, items=options["items"] or "", reason=options["reason"] or "")
+            return services.retry(
+                job=job,
+                actor=None,
+                items=options["items"] or "",
+                reason=options["reason"] or "",
+                fingerprint=options["fingerprint"] or "",
+            )
+        except InvalidSubmission as refusal:
+            raise WrongUse(refusal.message) from None
         except ActiveJobExists as refusal:
             self.stdout.write(str(refusal.job.pk))
             self.note(f"job: {job.owner.get_username()} has an active job, {refusal.job.get_state_display()}")
@@ -105,12 +120,16 @@ class Command(TerminalCommand):
 
 def _check_options(control: str | None, options: dict[str, Any]) -> None:
     """Each option with the control it belongs to; one that does nothing would be believed to have done something."""
-    if control in {None, RATE, REPORT} and options["reason"] is not None:
+    if control in {None, RATE, REPORT, FAILURES} and options["reason"] is not None:
         raise WrongUse("--reason is for cancel, pause, resume, retry and decide")
     if options["force"] and control not in {"cancel", "pause"}:
         raise WrongUse("--force is for cancel and pause")
     if control != "retry" and options["items"] is not None:
         raise WrongUse("--items is for retry")
+    if control != "retry" and options["fingerprint"] is not None:
+        raise WrongUse("--fingerprint is for retry")
+    if options["fingerprint"] == "":
+        raise WrongUse("--fingerprint is empty")  # from a script whose variable is not set; all would be retried
     given = options["position"] is not None, options["decision"] is not None
     if control == "decide" and not all(given):
         raise WrongUse("decide needs --position N and --decision done|failed")
@@ -145,7 +164,7 @@ def described(job: Job, *, plain: bool) -> str:
         ("speed limit", "" if job.rate_per_second is None else permits.in_words(job.rate_per_second)),
         ("parameters", params),
         ("input", job.input_name),
-        ("retries", f"the {job.retried_kind} items of {job.parent_id}" if job.parent_id else ""),
+        ("retries", f"the {job.retried_items} of {job.parent_id}" if job.parent_id else ""),
         ("can be retried", ", ".join(f"{count:,} {kind}" for kind, count in figures.left.items())),
         ("message", job.message),
         ("error", job.error),

@@ -115,6 +115,8 @@ class Retry(ApiView):
             child = _allowed(request, lambda: services.retry(job=job, actor=request.user, **asked))
         except UnknownOperation as gone:
             raise Problem("not-allowed-now", gone.message) from None
+        except InvalidSubmission as bad:  # a fingerprint beside items that have none
+            raise invalid("#/fingerprint", bad.message) from None
         return statuses.answer(request, child, code=202, location=True)
 
 

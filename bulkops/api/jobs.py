@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count
@@ -11,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, OpenApiRespo
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
 
-from bulkops import attempts, item_values, report
+from bulkops import attempts, fingerprints, item_values, ledger_pages, report
 from bulkops.api import bodies, listing, shapes, statuses, submitting, uploads
 from bulkops.api.authentication import too_often
 from bulkops.api.base import ApiView
@@ -19,7 +20,7 @@ from bulkops.api.described import KEY, call, parameter
 from bulkops.api.problems import Problem
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidReport
-from bulkops.models import Event, Job, Outcome
+from bulkops.models import Event, Job
 from bulkops.states import JobState, OutcomeState
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
+
+    from bulkops.models import Outcome
 
 PAGE_SIZE = 100
 DATE, WHOLE = OpenApiTypes.DATETIME, OpenApiTypes.INT
@@ -52,6 +55,9 @@ _KEYSET = (
     parameter("after", {"type": "integer", "minimum": -1, "maximum": shapes.LARGEST}, "Those behind this one."),
     parameter("page_size", {"type": "integer", "minimum": 1, "maximum": listing.LARGEST_PAGE}, "100 unless said."),
 )
+
+
+_FINGERPRINT = {"type": "string", "pattern": f"^({fingerprints.PATTERN})?$"}
 
 
 class Jobs(ApiView):
@@ -143,7 +149,11 @@ class JobItems(ApiView):
         {200: shapes.ItemPage},
         "not-found",
         "validation",
-        parameters=[parameter("state", str, enum=["", *OutcomeState.values]), *_KEYSET],
+        parameters=[
+            parameter("state", str, enum=["", *OutcomeState.values]),
+            parameter("fingerprint", _FINGERPRINT, "Only the failures of this group."),
+            *_KEYSET,
+        ],
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """By keyset: the thousandth page costs what the first does. Items without an outcome stand in the report."""
@@ -154,14 +164,16 @@ class JobItems(ApiView):
         if state and state not in OutcomeState.values:
             errors = [{"pointer": "#", "parameter": "state", "detail": f"One of {', '.join(OutcomeState.values)}."}]
             raise Problem("validation", "There is no such state of an item.", errors=errors)
+        fingerprint = request.query_params.get("fingerprint", "")
+        if fingerprint and not re.fullmatch(fingerprints.PATTERN, fingerprint):
+            errors = [{"pointer": "#", "parameter": "fingerprint", "detail": "The job's failures name theirs."}]
+            raise Problem("validation", "That is no fingerprint of a group of failures.", errors=errors)
         after = -1 if wanted["after"] is None else min(wanted["after"], shapes.LARGEST)
-        outcomes = Outcome.objects.filter(job_id=job.pk, position__gt=after).order_by("position")
         size = wanted["page_size"] or PAGE_SIZE
-        found = list((outcomes.filter(state=state) if state else outcomes)[: size + 1])
-        shown = found[:size]
+        shown, more = ledger_pages.page(job, state=state, fingerprint=fingerprint, after=after, size=size)
         values = item_values.at(job, [one.position for one in shown])
-        more = listing.page_url(request, after=shown[-1].position) if len(found) > size else None
-        return Response({"next": more, "results": [outcome_of(one, *values.get(one.position, ())) for one in shown]})
+        further = listing.page_url(request, after=shown[-1].position) if more else None
+        return Response({"next": further, "results": [outcome_of(one, *values.get(one.position, ())) for one in shown]})
 
 
 def outcome_of(outcome: Outcome, item: Any = None, key: str = "") -> dict[str, Any]:
@@ -174,6 +186,7 @@ def outcome_of(outcome: Outcome, item: Any = None, key: str = "") -> dict[str, A
         "attempt": outcome.attempt,
         "error_code": outcome.error_code,
         "message": outcome.message,
+        "fingerprint": outcome.fingerprint,
         "result": outcome.result,
         "finished_at": outcome.finished_at.isoformat(),
     }

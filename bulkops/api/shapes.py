@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from bulkops import lineage
+from bulkops import fingerprints, lineage
 from bulkops.operation import FASTEST, SLOWEST
 from bulkops.services.deciding import DECISIONS
 from bulkops.states import EventKind, JobState, OutcomeState
@@ -21,6 +21,18 @@ class Text(serializers.CharField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(trim_whitespace=False, allow_blank=True, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Fingerprint(serializers.RegexField):
+    """The name of a group of failures."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(rf"^(?:{fingerprints.PATTERN})\Z", trim_whitespace=False, **options)
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -154,6 +166,7 @@ class Retry(serializers.Serializer):
     """Which items the child job takes; left out: those that failed, else those never processed."""
 
     items = Choice(choices=lineage.KINDS, required=False)
+    fingerprint = Fingerprint(required=False, help_text="Only the failed items of this group.")
     reason = Text(required=False, max_length=2_000)
 
 
@@ -239,6 +252,7 @@ class ItemOutcome(serializers.Serializer):
     attempt = serializers.IntegerField()
     error_code = serializers.CharField(allow_blank=True)
     message = serializers.CharField(allow_blank=True)
+    fingerprint = serializers.CharField(allow_blank=True, help_text="Of a failed item: its group.")
     result = AnyValue()
     finished_at = serializers.DateTimeField()
 
@@ -248,6 +262,32 @@ class ItemPage(serializers.Serializer):
 
     next = serializers.URLField(allow_null=True)
     results = ItemOutcome(many=True)
+
+
+class FailedSample(serializers.Serializer):
+    """One failure of a group."""
+
+    position = serializers.IntegerField()
+    message = serializers.CharField(allow_blank=True)
+
+
+class GroupOfFailures(serializers.Serializer):
+    """Failures that are alike."""
+
+    fingerprint = serializers.CharField()
+    count = serializers.IntegerField()
+    error_code = serializers.CharField(allow_blank=True)
+    message = serializers.CharField(help_text="With … in place of what varies.")
+    samples = FailedSample(many=True, help_text="Three at most.")
+    left = serializers.IntegerField(help_text="What a retry can still take; 0 while the job is active.")
+    retryable = serializers.BooleanField()
+
+
+class Failures(serializers.Serializer):
+    """What failed in a job, the largest group first."""
+
+    ungrouped = serializers.IntegerField(help_text="Failures that no group counts, from before there were groups.")
+    results = GroupOfFailures(many=True)
 
 
 class JobEvent(serializers.Serializer):

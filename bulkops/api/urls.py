@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from bulkops.api import controls, docs, jobs, operations, webhooks
+from bulkops.api import controls, docs, failures, jobs, operations, webhooks
 from bulkops.api.base import NOWHERE, Nowhere
 
 app_name = "bulkops-api"
@@ -14,6 +14,7 @@ urlpatterns = [
     path("jobs/summary/", jobs.JobsSummary.as_view(), name="summary"),
     path("jobs/<uuid:pk>/", jobs.OneJob.as_view(), name="job"),
     path("jobs/<uuid:pk>/items/", jobs.JobItems.as_view(), name="items"),
+    path("jobs/<uuid:pk>/failures/", failures.JobFailures.as_view(), name="failures"),
     path("jobs/<uuid:pk>/events/", jobs.JobEvents.as_view(), name="events"),
     path("jobs/<uuid:pk>/report/", jobs.JobReport.as_view(), name="report"),
     path("jobs/<uuid:pk>/cancel/", controls.Cancel.as_view(), name="cancel"),

@@ -35,6 +35,7 @@ CALLS: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "summary"): OWN,
     ("GET", "job"): SEEN,
     ("GET", "items"): SEEN,
+    ("GET", "failures"): SEEN,
     ("GET", "events"): SEEN,
     ("GET", "report"): SEEN,
     ("POST", "cancel"): CONTROL,

@@ -65,14 +65,15 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
 @database_may_be_away
 @person_required
 def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Have another job take the items that failed, were never processed or are in doubt."""
-    kind = request.POST.get("items", "")
+    """Have another job take the items that failed, all or those of a group, were never processed or are in doubt."""
+    wanted = request.POST.get("items", ""), request.POST.get("fingerprint", "")
 
     def verb(job: Job) -> Job:
         try:
-            return services.retry(job=job, actor=request.user, items=kind)
+            return services.retry(job=job, actor=request.user, items=wanted[0], fingerprint=wanted[1])
         except ActiveJobExists as refusal:
-            if (refusal.job.parent_id, refusal.job.retry_items) == (job.pk, kind):
+            running = refusal.job
+            if running.parent_id == job.pk and (running.retry_items, running.retry_fingerprint) == wanted:
                 return refusal.job  # the second press: here is the job that the first one made
             raise
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from bulkops import registry, result_files
+from bulkops import failure_groups, ledger_pages, registry, result_files
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
 from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
@@ -51,12 +53,11 @@ class Details:
 
     @classmethod
     def of(cls, job: Job, user: Any) -> Details:
-        """Four queries, and those for the user's rights in a job of somebody else's."""
-        notable = Outcome.objects.filter(job_id=job.pk, state__in=items.NOTABLE).order_by("position")
+        """Five queries or six, and those for the user's rights in a job of somebody else's."""
         events = Event.objects.filter(job=job).select_related("actor").order_by("-pk")
         return cls(
             job,
-            list(notable[: items.PAGE + 1]),
+            _notable(job),
             list(events[:EVENTS_SHOWN]),
             decidable=items.are_decidable(user, job),
             outcomes_with_files=_outcomes_with_files(job),
@@ -75,7 +76,7 @@ class Details:
 
     @cached_property
     def failed(self) -> list[items.Item]:
-        """The first items that failed or are in doubt."""
+        """The first items that are in doubt, or failed without a group."""
         return items.with_values(self.job, self.notable[: items.PAGE])
 
     @cached_property
@@ -130,6 +131,17 @@ class Details:
     def timeline(self) -> list[Line]:
         """Newest first."""
         return [_line(event) for event in self.events]
+
+
+def _notable(job: Job) -> list[Outcome]:
+    """The first items to look at; failed ones are shown by their groups, where there are any.
+
+    A query for each state: in one for both, PostgreSQL would read all of them to find the first hundred.
+    """
+    states = (OutcomeState.IN_DOUBT,) if failure_groups.exist(job.pk) else items.NOTABLE
+    most = items.PAGE + 1
+    found = [ledger_pages.page(job, state=state, size=most)[0] for state in states]
+    return sorted(chain.from_iterable(found), key=attrgetter("position"))[:most]
 
 
 def _outcomes_with_files(job: Job) -> list[Outcome]:

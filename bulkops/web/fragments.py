@@ -21,6 +21,7 @@ from bulkops.conf import conf
 from bulkops.outage import is_away
 from bulkops.web import cards, fetch, starting
 from bulkops.web.details import Details
+from bulkops.web.failing import Failing
 from bulkops.web.guards import database_may_be_away, person_required
 
 if TYPE_CHECKING:
@@ -87,11 +88,23 @@ def controls(request: HttpRequest, pk: UUID) -> HttpResponse:
 @database_may_be_away
 @person_required
 def details(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What lies below the card of a job's page: failed items, result, events."""
+    """What lies below the card of a job's page: items in doubt, result, events."""
     shown = Details.of(fetch.visible_job(request.user, pk), request.user)
     if shown.seen == request.GET.get("seen"):
         return _unchanged()
     return render(request, "bulkops/_details.html", {"details": shown})
+
+
+@require_safe
+@never_cache
+@database_may_be_away
+@person_required
+def failures(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What failed, group by group."""
+    shown = Failing.of(fetch.visible_job(request.user, pk), request.user)
+    if shown.seen == request.GET.get("seen"):
+        return _unchanged()
+    return render(request, "bulkops/_failures.html", {"failing": shown})
 
 
 @require_safe

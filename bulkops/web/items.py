@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bulkops import item_values, lineage, permissions, result_files
-from bulkops.models import Outcome
+from bulkops import item_values, ledger_pages, lineage, permissions, result_files
 from bulkops.states import OutcomeState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bulkops.models import Job
+    from bulkops.models import Job, Outcome
     from bulkops.result_files import ResultFile
 
 PAGE = 100
@@ -92,14 +91,29 @@ class Page:
     next_after: int | None
 
 
-def page(job: Job, *, states: Sequence[OutcomeState] = (), after: int = -1) -> Page:
+def page(job: Job, *, state: str = "", fingerprint: str = "", after: int = -1) -> Page:
     """The outcomes behind a position, by keyset: the thousandth page costs what the first does."""
-    outcomes = Outcome.objects.filter(job_id=job.pk, position__gt=after)
-    if states:
-        outcomes = outcomes.filter(state__in=states)
-    found = list(outcomes.order_by("position")[: PAGE + 1])
-    shown = found[:PAGE]
-    return Page(with_values(job, shown), shown[-1].position if len(found) > PAGE else None)
+    shown, more = ledger_pages.page(job, state=state, fingerprint=fingerprint, after=after, size=PAGE)
+    return Page(with_values(job, shown), shown[-1].position if more else None)
+
+
+def single(job: Job, position: int) -> Page:
+    """One item, if it was tried."""
+    outcome = ledger_pages.at(job, position)
+    return Page(with_values(job, [outcome] if outcome else []), None)
+
+
+@dataclass(frozen=True)
+class Untried:
+    """An item that nothing has become of."""
+
+    value: Any
+
+
+def untried(job: Job, position: int) -> Untried | None:
+    """The item at that position; None where there is none."""
+    found = item_values.at(job, [position]).get(position)
+    return None if found is None else Untried(found[0])
 
 
 def are_decidable(user: Any, job: Job) -> bool:

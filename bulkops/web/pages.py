@@ -13,9 +13,9 @@ from django.views.decorators.http import require_safe
 
 from bulkops import permissions, registry, status
 from bulkops.exceptions import UnknownOperation
-from bulkops.states import OutcomeState
-from bulkops.web import cards, fetch, items, responses
+from bulkops.web import cards, fetch, responses
 from bulkops.web.details import Details
+from bulkops.web.failing import Failing
 from bulkops.web.fragments import history_context, now_context
 from bulkops.web.guards import database_may_be_away, person_required
 
@@ -88,6 +88,7 @@ def show_job(
         "job": shown,
         "card": card,
         "controls": cards.controls(shown, request.user, card.figures),
+        "failing": Failing.of(shown, request.user),
         "details": Details.of(shown, request.user),
         "children": shown.children.order_by("-created_at") if not shown.is_active else (),
         "params": status.shown_params(shown),
@@ -104,30 +105,3 @@ def _may_run_again(user: Any, shown: Job) -> bool:
         return permissions.may_submit(user, registry.get(shown.operation))
     except UnknownOperation:
         return False
-
-
-@require_safe
-@never_cache
-@database_may_be_away
-@person_required
-def job_items(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The items of a job that were tried, a hundred at a time."""
-    shown = fetch.visible_job(request.user, pk)
-    wanted = request.GET.get("state", "")
-    if wanted and wanted not in OutcomeState.values:
-        raise Http404("There is no such state of an item.")
-    try:
-        after = int(request.GET.get("after") or -1)
-    except ValueError:
-        raise Http404("A position is a whole number.") from None
-    page = items.page(shown, states=[OutcomeState(wanted)] if wanted else (), after=min(after, 2**31 - 1))
-    context = {
-        "job": shown,
-        "title": shown.name or cards.operation_title(shown.operation),
-        "page": page,
-        "wanted": wanted,
-        "states": OutcomeState.choices,
-        "after": after,
-        "decidable": items.are_decidable(request.user, shown),
-    }
-    return render(request, "bulkops/items.html", context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from bulkops.web import control, files, fragments, health, job_list, pages, reports, submitting, wall
+from bulkops.web import control, files, fragments, health, item_list, job_list, pages, reports, submitting, wall
 
 app_name = "bulkops"
 
@@ -15,7 +15,7 @@ urlpatterns = [
     path("jobs/active/", wall.wall, name="wall"),
     path("jobs/open/", pages.open_job, name="open-job"),
     path("jobs/<uuid:pk>/", pages.job, name="job"),
-    path("jobs/<uuid:pk>/items/", pages.job_items, name="job-items"),
+    path("jobs/<uuid:pk>/items/", item_list.job_items, name="job-items"),
     path("jobs/<uuid:pk>/report.csv", reports.report_csv, name="job-report"),
     path("jobs/<uuid:pk>/cancel/", control.cancel, name="job-cancel"),
     path("jobs/<uuid:pk>/pause/", control.pause, name="job-pause"),
@@ -29,6 +29,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/progress/", fragments.progress, name="job-progress"),
     path("jobs/<uuid:pk>/controls/", fragments.controls, name="job-controls"),
     path("jobs/<uuid:pk>/details/", fragments.details, name="job-details"),
+    path("jobs/<uuid:pk>/failures/", fragments.failures, name="job-failures"),
     path("active/", fragments.active, name="active"),
     path("now/", fragments.now, name="now"),
     path("history/", fragments.history, name="history"),

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.db import OperationalError
 from django.utils import timezone
 
-from bulkops import result_files, services
+from bulkops import failure_groups, result_files, services
 from bulkops.clock import from_now
 from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Turn
 from bulkops.states import ENDED, EventKind, JobState
@@ -125,6 +125,9 @@ class Stage:
                 Outcome.objects.create(
                     job=job, position=position, state=state, finished_at=timezone.now(), attempt=1, **words
                 )
+                if state == "failed" and "message" in words:
+                    group = failure_groups.count(Chunk.objects.get(job=job).pk, position, "", words["message"])
+                    Outcome.objects.filter(job=job, position=position).update(fingerprint=group)
                 position += 1
 
     def _tell(self, job: Job) -> None:

@@ -14,9 +14,8 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads", "fingerprints"},
-    {"cutting"},
-    {"attempts", "bounded_uploads", "tokens", "refusals"},
+    {"states", "exceptions", "conf", "clock", "cutting", "storable", "outage", "signals", "kept_uploads"},
+    {"attempts", "bounded_uploads", "fingerprints", "refusals", "tokens"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files", "webhooks"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},

@@ -25,7 +25,7 @@ class Sample:
     position: int
     value: Any
     says: str
-    """Its message, where that says more than the group's words."""
+    """Its message, where that says more than the group's words and the sample before."""
 
     @property
     def number(self) -> int:
@@ -89,9 +89,10 @@ class Failing:
         return [Row(group, self._samples(group, values), left.get(group.fingerprint, 0)) for group in self.found.groups]
 
     def _samples(self, group: Group, values: dict[int, tuple[Any, str]]) -> list[Sample]:
-        samples = []
+        samples, said = [], {group.words, group.error_code}
         for one in self.found.samples[group.fingerprint]:
             says = one.message.removeprefix(f"{group.error_code}:").strip()
             value, _ = values.get(one.position, (None, ""))
-            samples.append(Sample(one.position, value, "" if says in {group.words, group.error_code} else says))
+            samples.append(Sample(one.position, value, "" if says in said else says))
+            said.add(says)
         return samples

@@ -351,6 +351,13 @@ def _(stage: Stage) -> str:
     )
 
 
+@scene("items-of-a-group")
+def _(stage: Stage) -> str:
+    job = stage.job(JobState.COMPLETED_WITH_ERRORS, outcomes={"succeeded": [None] * 20, "failed": FAILURES * 3})
+    fingerprint = job.outcomes.get(position=21).fingerprint
+    return f"{job.get_absolute_url()}items/?fingerprint={fingerprint}"
+
+
 @scene("items-none")
 def _(stage: Stage) -> str:
     return f"{stage.job(JobState.COMPLETED, counts={'succeeded': 40}).get_absolute_url()}items/?state=failed"

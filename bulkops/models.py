@@ -21,7 +21,19 @@ from bulkops.querysets import JobManager, JobQuerySet
 from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
 from bulkops.tokens import ApiToken
 
-__all__ = ["ApiToken", "Attempts", "Chunk", "Cluster", "Event", "IdempotencyKey", "Job", "Manifest", "Outcome", "Turn"]
+__all__ = [
+    "ApiToken",
+    "Attempts",
+    "Chunk",
+    "Cluster",
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "Manifest",
+    "Outcome",
+    "Pace",
+    "Turn",
+]
 
 
 class Cluster(models.Model):
@@ -250,6 +262,24 @@ class Outcome(models.Model):
 
     def __str__(self) -> str:
         return f"item {self.position} of {self.job_id}: {self.state}"
+
+
+class Pace(models.Model):
+    """How fast a job was: items processed at moments of its work, one bounded row whatever the job's size."""
+
+    # No constraint in the database: the code before it deletes jobs and does not know this table.
+    job = models.OneToOneField(
+        Job, on_delete=models.CASCADE, primary_key=True, related_name="pace", db_constraint=False
+    )
+    seconds = ArrayField(models.FloatField(), help_text="Of work, at each sample.")
+    items = ArrayField(models.IntegerField(), help_text="Processed by then.")
+    sampled_at = models.DateTimeField(help_text="From when on the next sample counts its seconds.")
+    fresh_from = models.FloatField(
+        default=0.0, db_default=0.0, help_text="Seconds from which on samples tell what is to come."
+    )
+
+    def __str__(self) -> str:
+        return f"pace of {self.job_id}"
 
 
 class Event(models.Model):

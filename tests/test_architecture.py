@@ -14,7 +14,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads"},
+    {"states", "exceptions", "conf", "clock", "storable", "outage", "signals", "kept_uploads", "estimate"},
     {"attempts", "bounded_uploads", "tokens"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files"},
@@ -22,7 +22,7 @@ LAYERS = (
     {"declaration"},
     {"registry", "querysets"},
     {"models"},
-    {"events", "permissions", "liveness", "verify", "failures", "permits", "batches"},
+    {"events", "permissions", "liveness", "verify", "failures", "permits", "batches", "pace"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
     {"holds"},

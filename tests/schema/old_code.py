@@ -65,6 +65,8 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
     if "apitoken" in apps.all_models["bulkops"]:
         create("apitoken", user=user, name="script", digest="d", ending="abcd")
         create("attempts", key="k", hits=1, ends_at=now)
+    if "pace" in apps.all_models["bulkops"]:
+        create("pace", job=job, seconds=[0.0], items=[0], sampled_at=now)
     return rows
 
 

@@ -11,15 +11,22 @@ tell what is to come (see estimate.py).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection
+from django.db.models import Case, F, FloatField, Func, When
 
 from bulkops.models import Job, Pace
 from bulkops.states import ACTIVE, STOPPING, JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
     from uuid import UUID
+
+    from bulkops.estimate import Point
 
 AT_LEAST_SECONDS = 1.0
 """Slices may be shorter and many; samples are not."""
@@ -108,3 +115,53 @@ def _thin_out(job_id: UUID) -> None:
         del older[min(gaps)[1]]
     seconds, items = zip(*older, *latest, strict=True)
     Pace.objects.filter(pk=job_id).update(seconds=list(seconds), items=list(items))
+
+
+# -- reading
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a job went until its last sample."""
+
+    points: tuple[Point, ...]
+    sampled_at: datetime
+    fresh_from: float
+
+    @classmethod
+    def of(cls, row: Pace) -> Course:
+        """As the row has it."""
+        return cls(tuple(zip(row.seconds, row.items, strict=True)), row.sampled_at, row.fresh_from)
+
+    @property
+    def worked(self) -> float:
+        """Seconds at work."""
+        return self.points[-1][0]
+
+    @property
+    def fresh(self) -> list[Point]:
+        """Those that tell what is to come."""
+        return [point for point in self.points if point[0] >= self.fresh_from]
+
+
+def courses(jobs: Iterable[UUID]) -> dict[UUID, Course]:
+    """The courses of many jobs, those that have ended by their first and last points alone; one query, or none."""
+    asked = list(jobs)
+    if not asked:
+        return {}
+    rows = Pace.objects.filter(job__in=asked).annotate(
+        told_seconds=_all_or_ends("seconds"), told_items=_all_or_ends("items")
+    )
+    found = rows.values_list("job", "told_seconds", "told_items", "sampled_at", "fresh_from")
+    return {
+        job: Course(tuple((second, int(item)) for second, item in zip(seconds, items, strict=True)), at, fresh)
+        for job, seconds, items, at, fresh in found
+    }
+
+
+def _all_or_ends(column: str) -> Case:
+    # A list may show hundreds of jobs, whose samples nobody sees.
+    ends = "ARRAY[(%(expressions)s)[1], (%(expressions)s)[cardinality(%(expressions)s)]]::float8[]"
+    numbers = ArrayField(FloatField())
+    active = When(job__state__in=sorted(ACTIVE), then=Func(F(column), template="%(expressions)s::float8[]"))
+    return Case(active, default=Func(F(column), template=ends), output_field=numbers)

@@ -111,7 +111,7 @@ def _lock_to_finish(taken: Taken) -> Job | None:
 
 
 def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
-    figures = progress.of(job)
+    figures = progress.counted(job)
     bad = figures.failed or figures.in_doubt
     holds.withdraw_turns(job)
     job.turns.update(holder=None, worker=None, due=None)

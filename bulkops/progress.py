@@ -141,9 +141,10 @@ def from_row(job: Job, row: dict[str, Any], around: Around, *, now: datetime) ->
     """The figures of a job of which all that they are made of was read already; asks nothing."""
     figures = _counted(job, row)
     elapsed = None if job.started_at is None else ((job.finished_at or now) - job.started_at).total_seconds()
-    figures = replace(figures, elapsed_seconds=elapsed, queue_position=around.ahead)
+    points = () if around.course is None else around.course.points
+    figures = replace(figures, elapsed_seconds=elapsed, queue_position=around.ahead, course=points)
     if job.state in ENDED:
-        return _ended(job, _with_average(figures, around.course), row, around)
+        return _ended(job, _with_average(figures), row, around)
     workers = around.workforce.workers(job.queue)
     stalled = job.state in WORKABLE and workers is None
     if job.state in pace.AT_WORK:
@@ -187,20 +188,19 @@ def _counted(job: Job, row: dict[str, Any]) -> Progress:
     return Progress(total=job.total, prepared=job.prepared, processed=processed, **counts)
 
 
-def _with_average(figures: Progress, course: Course | None) -> Progress:
+def _with_average(figures: Progress) -> Progress:
     """Over the time that the job was at work, where that is known."""
-    ran, done = figures.elapsed_seconds, figures.processed
-    points = () if course is None else course.points
+    ran, done, points = figures.elapsed_seconds, figures.processed, figures.course
     if len(points) > 1 and points[-1][0] > points[0][0]:
         ran, done = points[-1][0] - points[0][0], points[-1][1] - points[0][1]
-    return replace(figures, rate_per_second=done / ran if ran and done else None, course=points)
+    return replace(figures, rate_per_second=done / ran if ran and done else None)
 
 
 def _with_speed(job: Job, figures: Progress, row: dict[str, Any], around: Around, *, steady: bool) -> Progress:
     """Rate and time left; the latter only where the job is `steady`, that is moves as it will go on to move."""
     course = around.course
     if course is None:
-        return _with_average(figures, None)
+        return _with_average(figures)
     here = (course.worked + around.workforce.seconds_since(course.sampled_at, job.queue), figures.processed)
     recent = Recent(course.fresh, here)
     eta = None

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from bulkops.models import Job
     from bulkops.progress import Progress
 
+AT_WORK = 0.9
+"""A job that was at work for less than this share of its time says so."""
 LOST = "A worker was lost; taking its work back"
 _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.QUEUED: ("Waiting for a free worker", ""),
@@ -76,6 +78,9 @@ def _story(job: Job, figures: Progress) -> str:
     if not figures.processed:
         return "It ended before any item was processed."
     took = "" if figures.elapsed_seconds is None else f" in {span(figures.elapsed_seconds)}"
+    worked = figures.course[-1][0] if figures.course else 0.0
+    if figures.elapsed_seconds and 0 < worked < AT_WORK * figures.elapsed_seconds:
+        took += f" ({span(worked)} at work)"
     if figures.rate_per_second and figures.processed > 1:
         took += f", {rate(figures.rate_per_second)}"
     whole = figures.processed == total

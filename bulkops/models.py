@@ -36,6 +36,7 @@ __all__ = [
     "Job",
     "Manifest",
     "Outcome",
+    "Pace",
     "Turn",
 ]
 
@@ -301,6 +302,24 @@ class FailureGroup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} failures of {self.job_id}: {self.words}"
+
+
+class Pace(models.Model):
+    """How fast a job was: items processed at moments of its work, one bounded row whatever the job's size."""
+
+    # No constraint in the database: the code before it deletes jobs and does not know this table.
+    job = models.OneToOneField(
+        Job, on_delete=models.CASCADE, primary_key=True, related_name="pace", db_constraint=False
+    )
+    seconds = ArrayField(models.FloatField(), help_text="Of work, at each sample.")
+    items = ArrayField(models.IntegerField(), help_text="Processed by then.")
+    sampled_at = models.DateTimeField(help_text="From when on the next sample counts its seconds.")
+    fresh_from = models.FloatField(
+        default=0.0, db_default=0.0, help_text="Seconds from which on samples tell what is to come."
+    )
+
+    def __str__(self) -> str:
+        return f"pace of {self.job_id}"
 
 
 class Event(models.Model):

@@ -26,11 +26,13 @@ STATUSES = {
     "active-job-exists": HTTPStatus.CONFLICT,
     "not-allowed-now": HTTPStatus.CONFLICT,
     "idempotency-key-in-flight": HTTPStatus.CONFLICT,
+    "length-required": HTTPStatus.LENGTH_REQUIRED,
     "too-large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported-media-type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "validation": HTTPStatus.UNPROCESSABLE_ENTITY,
     "idempotency-key-reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "rate-limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "internal-error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "no-worker": HTTPStatus.SERVICE_UNAVAILABLE,
     "database-away": HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from bulkops import progress, registry
+from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.progress import Progress
+from bulkops.states import JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from bulkops.estimate import TimeLeft
     from bulkops.models import Job
+
+LONGEST_WAIT_SECONDS = 60.0
+"""A program is asked to look again after this at the latest, however long the job still takes."""
 
 
 def _moment(at: datetime | None) -> str | None:
@@ -26,8 +33,20 @@ def shown_params(job: Job) -> dict[str, Any]:
         return dict.fromkeys(job.params, "•••")
 
 
+def _eta(eta: TimeLeft | None) -> dict[str, int] | None:
+    return None if eta is None else {"low": math.floor(eta.low), "high": math.ceil(eta.high)}
+
+
+def wait_seconds(job: Job, figures: Progress) -> float:
+    """When it is worth asking for the status of an active job again: not before the job can have ended."""
+    if job.state == JobState.PAUSED:
+        return conf().poll_paused_seconds
+    expected = 0.0 if figures.eta is None else min(figures.eta.low, LONGEST_WAIT_SECONDS)
+    return max(conf().poll_seconds, expected)
+
+
 def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -> dict[str, Any]:
-    """The status resource of a job, as JSON types. Its ETA is null: no figure rather than a wrong one."""
+    """The status resource of a job, as JSON types."""
     now = figures or progress.of(job)
     return {
         "id": str(job.pk),
@@ -49,7 +68,7 @@ def resource(job: Job, figures: Progress | None = None, *, base_url: str = "") -
         "percent": now.percent,
         "rate_per_second": None if now.rate_per_second is None else round(now.rate_per_second, 3),
         "rate_limit_per_second": job.rate_per_second,
-        "eta_seconds": None,
+        "eta_seconds": _eta(now.eta),
         "created_at": _moment(job.created_at),
         "started_at": _moment(job.started_at),
         "finished_at": _moment(job.finished_at),

@@ -1,4 +1,7 @@
-"""The only writer of a job's state. Every move takes an edge of `states.TRANSITIONS` and leaves an event."""
+"""The only writer of a job's state. Every move takes an edge of `states.TRANSITIONS` and leaves an event.
+
+It is also where a job's clock of work is started and stopped, which runs by its state (see pace.py).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 
-from bulkops import events
+from bulkops import events, pace
 from bulkops.clock import ClockTimestamp
 from bulkops.exceptions import NotAllowedNow
 from bulkops.models import Job
@@ -74,4 +77,5 @@ def move(job: Job, to: JobState, *, actor: Any = None, detail: str = "", **field
     if Job.objects.filter(pk=job.pk, state=origin).update(state=to, **fields) != 1:
         raise NotAllowedNow("The job's state has just changed.", job)
     job.refresh_from_db(fields=["state", *fields])
+    pace.note_move(job, origin)
     events.record(job, EventKind.STATE_CHANGED, actor=actor, from_state=origin, to_state=to, detail=detail or reason)

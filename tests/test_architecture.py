@@ -14,7 +14,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "cutting", "storable", "outage", "signals", "kept_uploads"},
+    {"states", "exceptions", "conf", "clock", "cutting", "storable", "outage", "signals", "kept_uploads", "estimate"},
     {"attempts", "bounded_uploads", "fingerprints", "refusals", "tokens"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files", "webhooks"},
@@ -23,9 +23,10 @@ LAYERS = (
     {"registry", "querysets"},
     {"models"},
     {"events", "permissions", "liveness", "verify", "failures", "failure_groups", "permits", "batches"},
+    {"pace", "queueing", "workforce"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
-    {"holds"},
+    {"holds", "wording"},
     {"progress", "diagnosis"},
     {"status", "report", "snapshots", "item_values", "what_failed", "ledger_pages"},
     {"services", "engine"},

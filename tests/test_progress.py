@@ -123,7 +123,7 @@ def test_without_a_worker_a_job_that_should_move_is_stalled_and_says_so(job, sta
     job.refresh_from_db()
     now = progress.of(job)
     assert now.stalled
-    assert now.words == "Waiting: no worker is running"
+    assert now.words == "No worker is running: tell your administrator"
     assert now.advice
 
 
@@ -138,7 +138,7 @@ def test_a_worker_of_another_queue_is_no_worker(job, alive):
     job.refresh_from_db()
     now = progress.of(job)
     assert now.stalled
-    assert now.words == "Waiting: no worker serves the queue “mail”"
+    assert now.words == "No worker serves the queue “mail”: tell your administrator"
 
 
 def test_a_dead_cluster_is_no_worker(job, alive):

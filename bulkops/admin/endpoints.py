@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils import timezone
 
-from bulkops.admin.cells import table
 from bulkops.admin.reading import ReadOnlyAdmin
+from bulkops.admin.tables import table
 from bulkops.models import Endpoint
 
 DELIVERIES_SHOWN = 100

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.urls import path
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 
 from bulkops import progress, status
 from bulkops.admin import cells, dashboard, live
 from bulkops.admin.actions import JobActions
 from bulkops.admin.reading import ReadOnlyAdmin, ReadOnlyChangeList
+from bulkops.admin.tables import table
 from bulkops.models import Chunk, Event, Job, Outcome
 from bulkops.states import OutcomeState
 
@@ -190,13 +191,3 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
 def as_json(value: Any) -> str:
     """A JSON value for reading."""
     return "-" if value in (None, {}) else format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A plain table, everything in it escaped."""
-    if not rows:
-        return "-"
-    heads = format_html_join("", "<th>{}</th>", ((cell,) for cell in head))
-    lines = (format_html_join("", "<td>{}</td>", ((cell,) for cell in row)) for row in rows)
-    body = format_html_join("", "<tr>{}</tr>", ((line,) for line in lines))
-    return format_html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, body)

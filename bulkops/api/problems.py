@@ -118,7 +118,6 @@ KINDS = {
         ),
         Kind(
             "length-required",
-            411,
             "How long is the body?",
             "The body came in chunks, without its length. What cannot be read is not taken for an empty body.",
             "Send the header Content-Length: let your client hold the whole body, or name its length.",
@@ -155,7 +154,6 @@ KINDS = {
         ),
         Kind(
             "internal-error",
-            500,
             "Something broke",
             "A mistake of the server's own, which was logged. Whether something was stored, nobody knows.",
             "Tell an administrator when it was; a submission can be sent again with the same idempotency key.",

@@ -12,9 +12,7 @@ from rest_framework.response import Response
 from bulkops import permissions, progress, snapshots, status
 from bulkops.api.base import seconds_header
 from bulkops.api.problems import Problem
-from bulkops.conf import conf
 from bulkops.models import Job
-from bulkops.states import JobState
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 MOVING = frozenset({"elapsed_seconds", "rate_per_second", "eta_seconds"})
 """Fields that change with the clock alone, which is no news: the ETag is a weak one."""
 LONGEST_WAIT_SECONDS = 3600
+"""Of somebody who wants to begin another job."""
 
 
 def url_of(request: Request, job: Job | UUID) -> str:
@@ -73,19 +72,15 @@ def answer(
     request: Request, job: Job, figures: Progress | None = None, *, code: int = 200, location: bool = False
 ) -> Response:
     """The status resource as an answer."""
-    body = resource(request, job, figures)
+    now = figures or progress.of(job)
+    body = resource(request, job, now)
     sent = Response(body, status=code)
     sent["ETag"] = etag(body)
     if location:
         sent["Location"] = body["url"]
     if job.is_active:
-        sent["Retry-After"] = seconds_header(poll_seconds(job))
+        sent["Retry-After"] = seconds_header(status.wait_seconds(job, now))
     return sent
-
-
-def poll_seconds(job: Job) -> float:
-    """When it is worth asking again."""
-    return conf().poll_paused_seconds if job.state == JobState.PAUSED else conf().poll_seconds
 
 
 def is_known(request: Request, tag: str) -> bool:
@@ -97,11 +92,10 @@ def is_known(request: Request, tag: str) -> bool:
 
 def active_job(request: Request, job: Job) -> Problem:
     """The refusal of a second job: which runs, and when it will about have ended."""
-    fresh = Job.objects.select_related("owner").filter(pk=job.pk).first() or job
-    figures = progress.of(fresh)
-    left, rate = figures.unprocessed, figures.rate_per_second
-    seconds = poll_seconds(fresh)
-    if left and rate and fresh.state == JobState.RUNNING:
-        seconds = min(max(seconds, left / rate), LONGEST_WAIT_SECONDS)
+    found = snapshots.of(job.pk)
+    fresh, figures = found or (job, progress.of(job))
+    seconds = status.wait_seconds(fresh, figures)
+    if figures.eta is not None:
+        seconds = min(max(seconds, figures.eta.high), LONGEST_WAIT_SECONDS)
     detail = "You have an active job; wait until it has ended, or cancel it."
     return Problem("active-job-exists", detail, retry_after=seconds, active_job=resource(request, fresh, figures))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import dispatch, holds, progress, storable, transitions
+from bulkops import dispatch, holds, pace, progress, storable, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -53,6 +53,7 @@ def end_slice(
             return  # taken back meanwhile: whoever did that has sent the turn again
         if not (holds.is_complete(job) and (job.state in WORKABLE or job.state in STOPPING)):
             turns.let_go(turn)
+            pace.sample(job)
             if not holds.settle_stop(job) and job.state in WORKABLE:
                 wanted = 0 if allowance is None else allowance.wanted(job)
                 _hand_on(job, turn, at_least=IDLE_SLICE_SECONDS if idle else 0.0, wanted=wanted)
@@ -110,7 +111,7 @@ def _lock_to_finish(taken: Taken) -> Job | None:
 
 
 def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
-    figures = progress.of(job)
+    figures = progress.counted(job)
     bad = figures.failed or figures.in_doubt
     holds.withdraw_turns(job)
     job.turns.update(holder=None, worker=None, due=None)

@@ -201,13 +201,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
-
-
-def duration(seconds: float) -> str:
-    """A span for people: “8 s”, “3 min 20 s”, “5 h 12 min”, “3 d 4 h”."""
-    whole = int(seconds)
-    for size, unit, smaller, smaller_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
-    return f"{whole} s" if whole or seconds < 0.05 else f"{seconds:.1f} s"

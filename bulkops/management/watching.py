@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from django.db import Error, connection
 
-from bulkops import progress
-from bulkops.management.terminal import bar, duration, first_line, fit, printable, writes_plain
+from bulkops import snapshots, wording
+from bulkops.management.terminal import bar, first_line, fit, printable, writes_plain
 from bulkops.models import Job
 from bulkops.outage import is_away
 from bulkops.states import ACTIVE, JobState
@@ -41,8 +41,7 @@ def watch(job_id: UUID, stream: TextIO, *, pause: Callable[[float], Any] = time.
     try:
         for wait in _waits():
             try:
-                job = Job.objects.select_related("owner").get(pk=job_id)
-                figures = progress.of(job)
+                found = snapshots.of(job_id)
             except Error as error:
                 if not is_away(error):
                     raise
@@ -58,6 +57,9 @@ def watch(job_id: UUID, stream: TextIO, *, pause: Callable[[float], Any] = time.
                 if away_since is not None:
                     away_since = None
                     face.remark("The database answers again.")
+                if found is None:
+                    raise Job.DoesNotExist(f"There is no job {job_id} any more.")
+                job, figures = found
                 face.draw(job, figures)
                 if job.state not in ACTIVE or job.state == JobState.PAUSED:
                     return job
@@ -74,16 +76,18 @@ def _waits() -> Iterator[float]:
 
 
 def sentence(job: Job, figures: Progress) -> str:
-    """The figures in words: “450 of 1,000, 3 failed, 85/s, Running”."""
+    """The figures in words: “450 of 1,000, 3 failed, 85 a second, about 2 to 3 minutes left, Running”."""
     parts = [f"{figures.processed:,} of {figures.total:,}"] if figures.total is not None else []
     for name in ("failed", "in_doubt", "skipped", "deferred"):
         count = getattr(figures, name)
         if count:
             parts.append(f"{count:,} {name.replace('_', ' ')}")
     if figures.rate_per_second and job.is_active:
-        parts.append(f"{figures.rate_per_second:,.1f}/s")
+        parts.append(wording.rate(figures.rate_per_second))
+    if figures.time_left:
+        parts.append(f"{figures.time_left} left")
     if not job.is_active and figures.elapsed_seconds is not None:
-        parts.append(f"in {duration(figures.elapsed_seconds)}")
+        parts.append(f"in {wording.span(figures.elapsed_seconds)}")
     parts.append(figures.words + (f" ({figures.advice})" if job.state == JobState.FAILED and figures.advice else ""))
     if job.message and job.is_active:
         parts.append(job.message)

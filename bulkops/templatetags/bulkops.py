@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 
-from bulkops import permissions, uploaded_files
+from bulkops import permissions, uploaded_files, wording
 from bulkops.web import cards
 
 if TYPE_CHECKING:
@@ -42,33 +42,14 @@ def figure(number: float | None) -> str:
 
 @register.filter
 def rate(per_second: float | None) -> str:
-    """Items per second, minute or hour, whichever reads as a whole number."""
-    if per_second is None:
-        return ""
-    if per_second >= 10:
-        return f"{per_second:,.0f} a second"
-    if per_second >= 1:
-        return f"{per_second:.1f} a second"
-    if per_second * 60 >= 1:
-        return f"{per_second * 60:.0f} a minute"
-    return f"{per_second * 3600:.0f} an hour"
+    """Items per second, minute or hour."""
+    return "" if per_second is None else wording.rate(per_second)
 
 
 @register.filter
 def duration(seconds: float | None) -> str:
     """A span of time in its two largest units."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    return "" if seconds is None else wording.span(seconds)
 
 
 @register.filter

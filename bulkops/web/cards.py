@@ -1,4 +1,4 @@
-"""How a job looks: its figures and state as the templates show them. Its queries are progress.py's and holds.py's.
+"""How a job looks: its figures and state as the templates show them. Its queries are snapshots.py's and progress.py's.
 
 A fragment says in its own address what it shows (`seen`), so that the server can answer “nothing new” and leave what
 has the keyboard's focus alone.
@@ -10,16 +10,19 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bulkops import holds, lineage, permissions, progress, registry
+from bulkops import holds, lineage, permissions, progress, registry, snapshots
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.states import STOPPING, JobState
+from bulkops.web import graphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
 
     from bulkops.models import Job
     from bulkops.progress import Progress
+    from bulkops.web.graphs import Graph
 
 TONES = {
     JobState.PREPARING: "busy",
@@ -106,6 +109,11 @@ class Card:
         return self.bar_max if self.figures.total == 0 else self.figures.processed
 
     @property
+    def graph(self) -> Graph | None:
+        """How fast it was over its time; on its own page only, and only where there is a course to be seen."""
+        return graphs.of(self.figures.course) if self.place == "job" else None
+
+    @property
     def tab_title(self) -> str:
         if self.job.is_active and self.counting:
             return f"{self.figures.percent} % · {self.title}"
@@ -189,8 +197,15 @@ class Controls:
 
 
 def of(job: Job, place: str = "") -> Card:
-    """The card of one job."""
-    return Card(job, progress.of(job), place)
+    """The card of one job, read anew in one query."""
+    found = snapshots.of(job.pk)
+    return Card(*(found or (job, progress.of(job))), place)
+
+
+def seen_by(user: Any, pk: UUID, place: str) -> Card | None:
+    """The card of that job, if this user may see it; one query for one's own job."""
+    found = snapshots.of(pk)
+    return Card(*found, place) if found is not None and permissions.may_see(user, found[0]) else None
 
 
 def of_many(jobs: Iterable[Job]) -> list[Card]:

@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -62,8 +62,9 @@ def progress(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 
 @person_required
 def _card(request: HttpRequest, pk: UUID) -> HttpResponse:
-    job = fetch.visible_job(request.user, pk)
-    card = cards.of(job, request.GET.get("place", ""))
+    card = cards.seen_by(request.user, pk, request.GET.get("place", ""))
+    if card is None:
+        raise Http404("There is no such job, or none that you may see.")
     seen = request.GET.get("seen", "")
     response = render(request, "bulkops/_card.html", {"card": card, "speak": card.seen != seen, "fragment": True})
     if card.changed_since(seen):

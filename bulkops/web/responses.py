@@ -9,8 +9,7 @@ from django.http import JsonResponse
 from django.shortcuts import redirect
 from django_htmx.http import HttpResponseClientRedirect
 
-from bulkops import status
-from bulkops.conf import conf
+from bulkops import progress, status
 from bulkops.web.guards import is_htmx
 
 if TYPE_CHECKING:
@@ -40,10 +39,11 @@ def to_job(job: Job, request: HttpRequest) -> HttpResponse:
 def status_of(job: Job, request: HttpRequest, *, status_code: int = 200) -> HttpResponse:
     """The status resource; while the job is active, with the moment at which asking again is worth it."""
     base_url = request.build_absolute_uri("/").rstrip("/")
-    response = JsonResponse(status.resource(job, base_url=base_url), status=status_code)
+    now = progress.of(job)
+    response = JsonResponse(status.resource(job, now, base_url=base_url), status=status_code)
     if status_code == 202:
         response["Location"] = f"{base_url}{job.get_absolute_url()}"
     if job.is_active:
-        response["Retry-After"] = str(max(1, math.ceil(conf().poll_seconds)))
+        response["Retry-After"] = str(max(1, math.ceil(status.wait_seconds(job, now))))
     response["Cache-Control"] = "no-store"
     return response

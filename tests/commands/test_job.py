@@ -22,7 +22,7 @@ def job(owner):
 def test_shows_state_figures_and_trail(run, job):
     ran = run("job", job.pk)
     assert ran.code == 0
-    for words in (str(job.pk), "Spring", "owner", "0 of 2", "a.csv", "submitted", "Waiting: no worker is running"):
+    for words in (str(job.pk), "Spring", "owner", "0 of 2", "a.csv", "submitted", "No worker is running"):
         assert words in ran.out
 
 

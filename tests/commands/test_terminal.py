@@ -50,24 +50,6 @@ def test_a_stream_without_blocks_gets_signs():
     assert not terminal.writes_plain(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (0.04, "0 s"),
-        (0.25, "0.2 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (200, "3 min 20 s"),
-        (3600, "1 h"),
-        (18_720, "5 h 12 min"),
-        (273_600, "3 d 4 h"),
-    ],
-)
-def test_spans_are_told_in_two_units_at_most(seconds, words):
-    assert terminal.duration(seconds) == words
-
-
 def test_a_tables_columns_are_as_wide_as_their_widest_cell():
     drawn = terminal.table(("A", "LONG HEAD"), [("wide cell", "x"), ("y", "z\n")])
     assert drawn == "A          LONG HEAD\nwide cell  x\ny          z"

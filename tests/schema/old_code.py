@@ -71,6 +71,8 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
         create("deliveryattempt", delivery=delivery, seconds=0.1, status=200)
     if "failuregroup" in apps.all_models["bulkops"]:
         create("failuregroup", job=job, fingerprint="f", shard=0, count=1, error_code="no", words="no", samples=[2])
+    if "pace" in apps.all_models["bulkops"]:
+        create("pace", job=job, seconds=[0.0], items=[0], sampled_at=now)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -10,10 +11,11 @@ from django.conf import settings
 from django.db import OperationalError
 from django.template import Context, Template
 from django.test import Client, RequestFactory, override_settings
+from django.utils import timezone
 
 from bulkops import services
-from bulkops.models import Cluster, Job, Outcome
-from bulkops.states import ACTIVE, ENDED, JobState
+from bulkops.models import Cluster, Event, Job, Pace
+from bulkops.states import ACTIVE, ENDED, EventKind, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,16 +74,67 @@ def test_the_card_speaks_each_ten_percent_only(as_owner: Client, put: Callable[.
     assert 'hx-swap-oob="innerHTML">Autumn: Running, 20 percent<' in spoken
 
 
-def test_a_poll_costs_three_queries_beside_session_and_user(
-    as_owner: Client, put: Callable[..., Job], django_assert_max_num_queries: Any
+SAMPLES = {"seconds": [3.0 * n for n in range(120)], "items": [7 * n * n for n in range(120)]}
+
+
+@pytest.mark.parametrize("state", sorted(JobState))
+def test_a_poll_costs_one_query_beside_session_and_user_whatever_the_state(
+    as_owner: Client, put: Callable[..., Job], django_assert_num_queries: Any, state: JobState
 ) -> None:
-    job = put(JobState.RUNNING, succeeded=1)
-    with django_assert_max_num_queries(5):
-        card_of(as_owner, job)
-    Outcome.objects.all().delete()
-    put(JobState.COMPLETED, succeeded=4)
-    with django_assert_max_num_queries(4):
-        card_of(as_owner, job)
+    job = put(state, succeeded=2, failed=1)
+    Pace.objects.create(job=job, sampled_at=timezone.now(), **SAMPLES)
+    Event.objects.create(job=job, kind=EventKind.PAUSE_REQUESTED, detail="50 items failed.")
+    with django_assert_num_queries(3):
+        card = card_of(as_owner, job, "?place=job").content.decode()
+    assert ("Paused: 50 items failed" in card) == (state == JobState.PAUSED)
+
+
+@pytest.mark.parametrize("state", sorted(JobState))
+def test_a_fragment_is_small_whatever_it_tells(as_owner: Client, put: Callable[..., Job], state: JobState) -> None:
+    job = put(state, succeeded=2, failed=1, message="m" * 300, error="e" * 2000)
+    Pace.objects.create(job=job, sampled_at=timezone.now(), **SAMPLES)
+    card = card_of(as_owner, job, "?place=job").content
+    assert b"<svg" in card
+    assert len(gzip.compress(card)) < 4096
+    svg = card[card.index(b"<svg") : card.index(b"</svg>")]
+    assert len(svg) < 1300
+    assert b"style=" not in card
+
+
+def test_the_time_left_stands_on_the_card_of_a_steady_job(as_owner: Client, put: Callable[..., Job]) -> None:
+    job = put(JobState.RUNNING, succeeded=2)
+    assert "Time left" not in card_of(as_owner, job).content.decode()
+    Job.objects.filter(pk=job.pk).update(total=3500)
+    steady = {"seconds": [3.0 * n for n in range(20)], "items": [n - 17 for n in range(20)]}
+    Pace.objects.create(job=job, sampled_at=timezone.now(), **steady)
+    card = card_of(as_owner, job).content.decode()
+    assert "<dt>Time left</dt><dd>about " in card
+    assert "20 a minute" in card
+
+
+def test_the_graph_stands_on_the_jobs_own_page_alone_and_tells_what_it_shows(
+    as_owner: Client, put: Callable[..., Job]
+) -> None:
+    job = put(JobState.COMPLETED, succeeded=4)
+    Pace.objects.create(job=job, sampled_at=timezone.now(), **SAMPLES)
+    assert "<svg" not in card_of(as_owner, job).content.decode()
+    page = as_owner.get(job.get_absolute_url()).content.decode()
+    assert '<title id="graph-title' in page
+    assert "a second, over 5 min 57 s of work; " in page
+
+
+def test_an_ended_card_tells_what_happened_and_what_can_be_done(as_owner: Client, put: Callable[..., Job]) -> None:
+    card = card_of(as_owner, put(JobState.COMPLETED_WITH_ERRORS, succeeded=3, failed=1)).content.decode()
+    assert "All 4 items were processed" in card
+    assert ": 1 failed." in card
+    assert "You can retry the 1 failed item." in card
+
+
+def test_a_strangers_poll_finds_no_job_and_a_colleagues_does(
+    as_stranger: Client, as_colleague: Client, job: Job
+) -> None:
+    assert card_of(as_stranger, job).status_code == 404
+    assert card_of(as_colleague, job).status_code == 200
 
 
 def test_a_database_that_is_away_is_told_with_200_and_the_poll_goes_on(as_owner: Client, job: Job) -> None:

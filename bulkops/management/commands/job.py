@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bulkops import lineage, permits, progress, services, status
+from bulkops import lineage, permits, progress, services, snapshots, status
 from bulkops.exceptions import ActiveJobExists, InvalidSubmission
 from bulkops.management import grouping, reporting
 from bulkops.management.terminal import (
@@ -20,10 +20,12 @@ from bulkops.management.terminal import (
 from bulkops.management.watching import sentence
 from bulkops.models import Event, Job, Outcome
 from bulkops.services import deciding
-from bulkops.states import OutcomeState
+from bulkops.states import JobState, OutcomeState
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
+
+    from bulkops.progress import Progress
 
 CONTROLS = {"cancel": services.cancel, "pause": services.pause, "resume": services.resume}
 RATE = "rate"
@@ -88,7 +90,7 @@ class Command(TerminalCommand):
         elif control is not None:
             forced = {"force": True} if options["force"] else {}
             job = CONTROLS[control](job=job, actor=None, reason=options["reason"] or "", **forced)
-        figures = progress.of(job)
+        figures = _figures(job)
         if options["json"]:
             resource = status.resource(job, figures)
             self.stdout.write(json.dumps(resource, ensure_ascii=False, indent=2, default=str))
@@ -148,9 +150,15 @@ def read_rate(text: str) -> float | None:
         raise WrongUse(f"--per-second takes a number of items, or none; not “{printable(text)}”") from None
 
 
+def _figures(job: Job) -> Progress:
+    """All that can be told of it, or what is known if it has just been deleted."""
+    found = snapshots.of(job.pk)
+    return progress.of(job) if found is None else found[1]
+
+
 def described(job: Job, *, plain: bool) -> str:
     """What there is to know about a job, on one screen."""
-    figures = progress.of(job)
+    figures = _figures(job)
     params = ", ".join(f"{name}={value}" for name, value in status.shown_params(job).items())
     facts = [
         ("job", job.pk),
@@ -159,6 +167,8 @@ def described(job: Job, *, plain: bool) -> str:
         ("owner", job.owner.get_username()),
         ("state", job.get_state_display()),
         ("progress", f"{bar(figures.percent, plain=plain)} {figures.percent} % {sentence(job, figures)}"),
+        ("what happened", figures.story),
+        ("what to do", figures.advice if job.state != JobState.FAILED else ""),
         ("speed limit", "" if job.rate_per_second is None else permits.in_words(job.rate_per_second)),
         ("parameters", params),
         ("input", job.input_name),

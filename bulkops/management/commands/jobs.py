@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from bulkops import progress, status
-from bulkops.management.terminal import TerminalCommand, WrongUse, bar, duration, find_user, table, writes_plain
+from bulkops import progress, status, wording
+from bulkops.management.terminal import TerminalCommand, WrongUse, bar, find_user, table, writes_plain
 from bulkops.models import Job
 from bulkops.states import JobState
 
@@ -66,5 +66,5 @@ def row(job: Job, figures: Progress, *, plain: bool) -> tuple[str, ...]:
         f"{figures.percent} %",
         f"{figures.processed:,} of {total}",
         f"{figures.failed:,}",
-        duration((timezone.now() - job.created_at).total_seconds()),
+        wording.span((timezone.now() - job.created_at).total_seconds()),
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.db import Error, ProgrammingError
 
-from bulkops import scheduling
+from bulkops import scheduling, wording
 from bulkops.diagnosis import Diagnosis, diagnose
-from bulkops.management.terminal import TerminalCommand, duration, first_line, printable, table
+from bulkops.management.terminal import TerminalCommand, first_line, printable, table
 from bulkops.outage import is_away
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def in_words(diagnosis: Diagnosis) -> str:
     lines = [f"WRONG: {fault}" for fault in diagnosis.faults] or ["All is well."]
     lines += diagnosis.remarks
     oldest = diagnosis.oldest_wait_seconds
-    waits = f", the first for {duration(oldest)}" if oldest is not None else ""
+    waits = f", the first for {wording.span(oldest)}" if oldest is not None else ""
     counts = ", ".join(f"{number} {state}" for state, number in diagnosis.jobs.items()) or "none"
     lines += ["", f"Queue: {diagnosis.depth} turns wait{waits}", f"Active jobs: {counts}"]
     if diagnosis.clusters:
@@ -77,7 +77,7 @@ def in_words(diagnosis: Diagnosis) -> str:
             (
                 one.name,
                 "alive" if one.alive else "dead",
-                f"{duration(one.heartbeat_age_seconds)} ago",
+                f"{wording.span(one.heartbeat_age_seconds)} ago",
                 f"{one.busy} of {one.workers} busy",
                 ",".join(one.queues),
             )

@@ -488,3 +488,49 @@ def _(stage: Stage) -> str:
 def _(stage: Stage) -> str:
     told: dict[str, list[Any]] = {"succeeded": [None] * 37, "failed": FAILURES}
     return f"/admin/bulkops/job/{stage.job(JobState.COMPLETED_WITH_ERRORS, outcomes=told).pk}/change/"
+
+
+@scene("admin-dashboard", who="operator", ours=False, moving=True)
+def _(stage: Stage) -> str:
+    crowd(stage)
+    return "/admin/bulkops/job/dashboard/"
+
+
+# -- many jobs at once
+
+
+def crowd(stage: Stage) -> None:
+    """Several people's active jobs, and one's history."""
+    history(stage)
+    stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3}, name=LONG)
+    noor, jonas = stage.person("noor.haddad"), stage.person("jonas.weber")
+    stage.job(JobState.PAUSED, owner=noor, counts={"succeeded": 12}, tags=["spring", "north"], input_name=UNBROKEN)
+    stage.job(JobState.QUEUED, owner=jonas, ago=20)
+
+
+@scene("jobs-mine", moving=True)
+def _(stage: Stage) -> str:
+    crowd(stage)
+    return "/jobs/"
+
+
+@scene("jobs-none")
+def _(stage: Stage) -> str:
+    return "/jobs/?search=autumn&state=ended"
+
+
+@scene("jobs-everybody", who="operator", moving=True)
+def _(stage: Stage) -> str:
+    crowd(stage)
+    return "/jobs/?owner=all&since=yesterday"
+
+
+@scene("wall", who="operator", moving=True)
+def _(stage: Stage) -> str:
+    crowd(stage)
+    return "/jobs/active/"
+
+
+@scene("wall-empty", who="operator")
+def _(stage: Stage) -> str:
+    return "/jobs/active/"

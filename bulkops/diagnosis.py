@@ -163,7 +163,8 @@ def _stalled(now: datetime, clusters: list[ClusterNews]) -> list[StalledJob]:
     def note(job: Job, why: str) -> None:
         stalled.setdefault(job.pk, StalledJob(id=job.pk, operation=job.operation, state=job.state, why=why))
 
-    moving = Job.objects.filter(state__in=WORKABLE | STOPPING)
+    # Without a worker these may be all the jobs there are: no more of each than is told.
+    moving = Job.objects.filter(state__in=WORKABLE | STOPPING).only("operation", "state", "queue")
     for job in moving.exclude(queue__in=served):
         note(job, f"no living cluster serves its queue “{job.queue}”")
     held_by_dead = holds.held_by_dead() & Q(holder__alive_until__lt=grace)

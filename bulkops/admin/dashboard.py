@@ -17,6 +17,7 @@ from bulkops.admin import cells
 from bulkops.diagnosis import diagnose
 from bulkops.models import Job
 from bulkops.states import JobState
+from bulkops.webhooks import news
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from bulkops.diagnosis import Diagnosis
     from bulkops.scheduling import Scheduled
+    from bulkops.webhooks.news import WebhookNews
 
 SECONDS = 3
 """How often the page asks again."""
@@ -49,6 +51,7 @@ class Dashboard:
 
     diagnosis: Diagnosis
     schedules: list[Scheduled]
+    webhooks: WebhookNews
     rows: list[Row]
     per_second: float
     """Items that the listed jobs get done together, by each one's average since its start."""
@@ -71,6 +74,7 @@ class Dashboard:
         return cls(
             diagnosis=diagnosis,
             schedules=schedules,
+            webhooks=news.now(),
             rows=[Row(job, cells.state(job), cells.done(job), cells.links(job)) for job in jobs],
             per_second=sum(running),
             at=timezone.now(),

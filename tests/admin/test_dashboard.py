@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from bulkops import scheduling, services
 from bulkops.clock import from_now
-from bulkops.models import Cluster, Job, Turn
+from bulkops.models import Cluster, Delivery, Endpoint, Job, Turn
 from bulkops.states import JobState
 from tests.admin.conftest import staff
 
@@ -67,6 +67,18 @@ def test_it_names_last_errors_and_schedules(board, owner, operator, alive, job):
     assert "&lt;b&gt;no&lt;/b&gt; money" in page
     assert "nightly" in page
     assert "every 60 min" in page
+
+
+def test_it_names_endpoints_that_fail(board, owner, alive):
+    assert "No delivery waits. No endpoint fails." in board()
+    since = timezone.now() - timedelta(minutes=3)
+    endpoint = Endpoint.objects.create(owner=owner, url="https://hooks.example.org/secret", failing_since=since)
+    for _ in range(2):
+        Delivery.objects.create(endpoint=endpoint, event="job.completed", body="{}", due=since)
+    page = board()
+    assert "2 deliveries wait, the first of them due for 3 min" in page
+    assert "hooks.example.org" in page
+    assert "secret" not in page
 
 
 def test_it_asks_again_by_itself_and_without_javascript_too(board, alive):

@@ -490,7 +490,7 @@ def _(stage: Stage) -> str:
     return f"/admin/bulkops/job/{stage.job(JobState.COMPLETED_WITH_ERRORS, outcomes=told).pk}/change/"
 
 
-@scene("admin-dashboard", who="operator", ours=False, moving=True)
+@scene("admin-dashboard", who="operator", ours=False)
 def _(stage: Stage) -> str:
     crowd(stage)
     return "/admin/bulkops/job/dashboard/"
@@ -508,7 +508,7 @@ def crowd(stage: Stage) -> None:
     stage.job(JobState.QUEUED, owner=jonas, ago=20)
 
 
-@scene("jobs-mine", moving=True)
+@scene("jobs-mine")
 def _(stage: Stage) -> str:
     crowd(stage)
     return "/jobs/"
@@ -519,13 +519,13 @@ def _(stage: Stage) -> str:
     return "/jobs/?search=autumn&state=ended"
 
 
-@scene("jobs-everybody", who="operator", moving=True)
+@scene("jobs-everybody", who="operator")
 def _(stage: Stage) -> str:
     crowd(stage)
     return "/jobs/?owner=all&since=yesterday"
 
 
-@scene("wall", who="operator", moving=True)
+@scene("wall", who="operator")
 def _(stage: Stage) -> str:
     crowd(stage)
     return "/jobs/active/"

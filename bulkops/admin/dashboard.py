@@ -54,7 +54,7 @@ class Dashboard:
     webhooks: WebhookNews
     rows: list[Row]
     per_second: float
-    """Items that the listed jobs get done together, by each one's average since its start."""
+    """Items that the listed jobs get done together, each at its rate of late."""
     at: datetime
 
     @classmethod

@@ -59,7 +59,7 @@ def of(error_code: str, message: str) -> Alike:
         told = f"{error_code}\0{words}"
         fingerprint = hashlib.blake2s(told.encode(errors="replace")).hexdigest()[:LENGTH]
         return Alike(fingerprint, error_code, (words or error_code)[:WORDS])
-    except BaseException:
+    except BaseException:  # as the docstring promises, whatever a text of an author's does
         return UNKNOWN
 
 

@@ -74,5 +74,11 @@ TABLE: dict[type[exceptions.BulkopsError], Refusal] = {
 
 
 def of(error: BaseException) -> Refusal | None:
-    """The entry of the nearest of its classes; None for what refuses nothing, such as a mistake of our own."""
-    return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), None)
+    """The entry of the nearest of its classes, or what the code says that it names by itself, as errors of webhooks do.
+
+    None for what refuses nothing, such as a mistake of our own.
+    """
+    found = next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), None)
+    if found is None and isinstance(error, exceptions.BulkopsError) and error.code in STATUSES:
+        return Refusal(error.code)
+    return found

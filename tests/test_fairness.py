@@ -24,7 +24,7 @@ WORKERS = 2
 @pytest.fixture
 def workers(settings, transactional_db):
     """Two workers that take messages by turns, a slice each."""
-    settings.BULKOPS = {"slice_seconds": 0}
+    settings.BULKOPS = {"slice_seconds": 0, "chunk_items": 25}
     return [InProcessWorker() for _ in range(WORKERS)]
 
 
@@ -38,7 +38,7 @@ def parallelism():
 def big(person, workers, parallelism):
     """Twenty users' big jobs, none begun yet."""
     return [
-        services.submit(user=person(f"big{n}"), operation="note", items=range(4_000), parallelism=parallelism)
+        services.submit(user=person(f"big{n}"), operation="note", items=range(100), parallelism=parallelism)
         for n in range(BIG_JOBS)
     ]
 

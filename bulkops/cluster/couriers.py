@@ -117,7 +117,7 @@ def _run(cluster_id: int, cluster: str, leader: int) -> None:
         courier.go_round(cluster_id, stopping=stop.asked)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("cluster=%s event=courier_waits %s", cluster, " ".join(str(error).split()))
-    except Exception:
+    except Exception:  # a mistake of ours, logged; the leader starts the next courier
         logger.exception("cluster=%s event=courier_failed", cluster)
     with contextlib.suppress(Exception):
         connections.close_all()

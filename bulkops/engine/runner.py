@@ -61,7 +61,7 @@ def run_slice(job_id: UUID, number: int, seq: int, holder: Holder) -> str:
     except InvalidParams as error:
         finishing.fail(taken, f"The parameters are no longer valid: {error.message}", error.code)
         return "failed"
-    except BaseException as error:
+    except BaseException as error:  # an author's code may raise anything
         # The project's own form or log-in backend: left to escape, it would end one worker after another.
         if classify(error, driver) is Fault.CONNECTION:
             raise

@@ -121,9 +121,16 @@ def test_many_good_items_are_checked_and_then_run(owner, worker, settings):
     assert (job.state, job.total, Effect.objects.count()) == (JobState.COMPLETED, 11, 11)
 
 
-def test_a_restart_deletes_what_was_collected_before(owner, worker, monkeypatch):
+def test_a_restart_deletes_what_was_collected_before(owner, worker, monkeypatch, settings):
+    settings.BULKOPS = {"chunk_items": 20}  # each item is a commit here
     monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0)
     monkeypatch.setattr("bulkops.engine.preparing.finishing.fail", lambda *_: None)
+
+    def half(_):
+        yield from range(30)
+        raise ValueError("half-way")
+
+    monkeypatch.setattr(Collecting, "_half", half)
     job = services.submit(user=owner, operation="collecting", params={"how": "half"})
     taken = preparing.turns.take(job.pk, 0, 0, worker.holder)
     preparing.prepare(job, taken, registry.get("collecting"), {"how": "half"}, worker.holder)
@@ -137,9 +144,10 @@ def test_a_restart_deletes_what_was_collected_before(owner, worker, monkeypatch)
     assert job.prepare_epoch == 2
 
 
-def test_a_cancel_while_collecting_stops_it(owner, worker, monkeypatch):
+def test_a_cancel_while_collecting_stops_it(owner, worker, monkeypatch, settings):
+    settings.BULKOPS = {"chunk_items": 20}  # each item is a commit here
     monkeypatch.setattr(preparing, "COMMIT_SECONDS", 0)
-    job = services.submit(user=owner, operation="collecting", params={"how": "5000"})
+    job = services.submit(user=owner, operation="collecting", params={"how": "100"})
     store = manifests.store
 
     def cancelled_meanwhile(*given) -> None:

@@ -158,7 +158,7 @@ class JobItems(ApiView):
     def get(self, request: Request, pk: UUID) -> Response:
         """By keyset: the thousandth page costs what the first does. Items without an outcome stand in the report."""
         job = statuses.seen_job(request, pk)
-        listing.only(request, "state", *listing.PositionForm.base_fields)
+        listing.only(request, "state", "fingerprint", *listing.PositionForm.base_fields)
         wanted = listing.asked(listing.PositionForm, request)
         state = request.query_params.get("state", "")
         if state and state not in OutcomeState.values:

@@ -1,4 +1,4 @@
-"""What follows from an answer: OpenAPI links from a job to the calls that take its id, for clients and for tests."""
+"""What follows from an answer: OpenAPI links from a job, or a webhook, to the calls that take its id."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 _OF_A_JOB = (
     "look_at_a_job",
     "list_a_jobs_outcomes_by_position",
+    "list_a_jobs_failures_by_group",
     "list_a_jobs_events",
     "download_a_jobs_report",
     "cancel_a_job",
@@ -14,6 +15,14 @@ _OF_A_JOB = (
     "resume_a_job",
     "retry_items_of_a_job",
     "limit_a_jobs_speed",
+)
+_OF_A_WEBHOOK = (
+    "look_at_a_webhook",
+    "change_a_webhook",
+    "rotate_a_webhooks_secret",
+    "send_a_test_to_a_webhook",
+    "list_a_webhooks_deliveries",
+    "delete_a_webhook",
 )
 _FROM_ONE = {call: {"id": "$response.body#/id"} for call in _OF_A_JOB}
 _FROM_MANY = {call: {"id": "$response.body#/results/0/id"} for call in _OF_A_JOB}
@@ -24,6 +33,11 @@ _FOLLOWING: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("list_jobs", "200"): _FROM_MANY,
     ("list_a_jobs_outcomes_by_position", "200"): {
         "decide_an_item_in_doubt": {"id": "$request.path.id", "position": "$response.body#/results/0/position"}
+    },
+    ("make_a_webhook", "201"): {call: {"id": "$response.body#/id"} for call in _OF_A_WEBHOOK},
+    ("list_webhooks", "200"): {call: {"id": "$response.body#/results/0/id"} for call in _OF_A_WEBHOOK},
+    ("list_a_webhooks_deliveries", "200"): {
+        "replay_a_delivery": {"id": "$request.path.id", "delivery": "$response.body#/results/0/id"}
     },
     ("list_operations", "200"): {"look_at_an_operation": {"name": "$response.body#/results/0/name"}},
 }

@@ -187,6 +187,7 @@ class Deliveries(ApiView):
     def get(self, request: Request, pk: UUID) -> Response:
         """The newest first, each with every attempt."""
         endpoint = mine(request, pk)
+        listing.only(request, "state", "event", *listing.PageForm.base_fields)
         wanted = listing.asked(listing.PageForm, request)
         filters = {name: self._one_of(request, name, known) for name, known in (("state", _STATES), ("event", _TOLD))}
         found = endpoint.deliveries.filter(**{name: value for name, value in filters.items() if value})

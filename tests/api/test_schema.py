@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-EXAMPLES, SCENARIOS, STEPS = 3, 10, 12
-ACTORS = ("owner", "superuser", "nobody")
+SCENARIOS, STEPS = 10, 12
+EXAMPLES_OF = {"owner": 3, "superuser": 1, "nobody": 1}
 MODES = {"right": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.GenerationMode.NEGATIVE}
 
 
@@ -89,20 +89,20 @@ def schema_for(site: RealSite, owner: Any, django_user_model: Any) -> Callable[[
 
 def test_each_call_is_answered_as_the_schema_says(schema_for: Any, bounded: Any, ended: Job):
     wrong = []
-    for actor in ACTORS:
+    for actor, examples in EXAMPLES_OF.items():
         schema = schema_for(actor)
         told: set[tuple[str, int]] = set()
-        for mode in MODES:
+        for mode in MODES if actor != "nobody" else ["right"]:
             for operation in (one.ok() for one in schema.get_all_operations()):
                 try:
-                    call(schema, operation, mode, bounded(EXAMPLES), ended, told)
+                    call(schema, operation, mode, bounded(examples), ended, told)
                 except Unsatisfiable:
                     continue  # there is nothing in it that could be wrong
                 except (Exception, BaseExceptionGroup) as error:
                     wrong.append(f"{actor} {operation.method} {operation.path}: {error}")
         statuses = {status for _, status in told}
         if actor == "nobody":
-            assert statuses == {401, 404}, told  # 404 where the address itself is wrong
+            assert statuses <= {401, 404}, told  # 404 where the address itself is wrong
         else:
             assert statuses >= {200, 202, 404, 409, 422}, told
     assert wrong == [], "\n".join(wrong)

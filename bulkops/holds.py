@@ -12,8 +12,8 @@ from django.db.models import F, Min, Q, QuerySet
 
 from bulkops import dispatch, doubt, events, permits, transitions
 from bulkops.clock import ClockTimestamp, database_now
-from bulkops.models import Chunk, Cluster, Job, Outcome, Turn
-from bulkops.states import STOPPING, WORKABLE, EventKind, JobState, OutcomeState
+from bulkops.models import Chunk, Cluster, Job, Turn
+from bulkops.states import STOPPING, WORKABLE, EventKind, JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,20 +78,10 @@ def next_due(job: Job) -> datetime | None:
     None if every unfinished chunk is in somebody's hand.
     """
     free = unfinished(job).filter(holder__isnull=True, stop=False)
-    if free.filter(cursor__lt=F("size")).exists():
-        return database_now()
+    # Without an order, which would have the planner look for the first chunk of all that there are.
+    for (now,) in free.filter(cursor__lt=F("size")).values_list(ClockTimestamp())[:1]:
+        return now
     return free.aggregate(first=Min("due"))["first"]
-
-
-def refresh_chunk_due(chunk: Chunk) -> None:
-    """Note on the chunk when its first deferred item comes round."""
-    first = Outcome.objects.filter(
-        job_id=chunk.job_id,
-        state=OutcomeState.DEFERRED,
-        position__gte=chunk.start,
-        position__lt=chunk.start + chunk.size,
-    ).aggregate(first=Min("due"))["first"]
-    Chunk.objects.filter(pk=chunk.pk).update(due=first)
 
 
 def send_turns(job: Job, *, first: bool = False) -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
+from django.db.models import Case, F, OuterRef, Subquery, When
 
-from bulkops import doubt, holds, manifests, transitions
+from bulkops import doubt, manifests, transitions
 from bulkops.clock import ClockTimestamp
 from bulkops.engine.statements import Claim, Try
 from bulkops.exceptions import ItemsUnreadable
@@ -70,10 +71,13 @@ def claim(taken: Taken, holder: Holder, allowance: Allowance | None = None, done
     Lets go of the one that is done, if it is still ours. Draws permits into the allowance where the job's speed is
     limited. Locks job and turn, then the chunks. The first claim of a job takes it from queued to running.
     """
-    if done is not None and (allowance is None or not allowance.is_limited):
+    # Only worth a try where it may well succeed; the statement itself asks what is so by then.
+    if (taken.at_full_speed or done is not None) and (allowance is None or not allowance.is_limited):
         row = _send(taken, holder, alone=True, done=done)
-        if row is not None:
-            return _claim_of(row)
+        claimed = None if row is None else _claim_of(row)
+        # A slice that finds nothing at first looks once more: a chunk may have an item to be set aside.
+        if claimed is not None or (row is not None and done is not None):
+            return claimed
     with transaction.atomic():
         job = transitions.lock_job(taken.job_id)
         if job is None:
@@ -162,16 +166,27 @@ def due_retries(taken: Taken, claim: Claim) -> list[Try]:
     return [Try(claim=claim, position=position, attempt=tries + 1) for position, tries in rows.order_by("due")]
 
 
+_FIRST_DUE = (
+    Outcome.objects.filter(
+        job_id=OuterRef("job_id"),
+        state=OutcomeState.DEFERRED,
+        position__gte=OuterRef("start"),
+        position__lt=OuterRef("start") + OuterRef("size"),
+    )
+    .order_by("due")
+    .values("due")[:1]
+)
+
+
 def release(job: Job, claim: Claim) -> None:
     """Let go of the chunk if it is still ours, in the caller's transaction, which holds the job's lock.
 
-    Its flag to stop says what the job's state says again: it may have been set only to end a slice.
+    Its flag to stop says what the job's state says again: it may have been set only to end a slice. It is noted on the
+    chunk when its first deferred item comes round.
     """
+    due = Case(When(deferred=0, then=F("due")), default=Subquery(_FIRST_DUE))
     mine = Chunk.objects.filter(pk=claim.chunk_id, epoch=claim.epoch)
-    if mine.update(holder=None, worker=None, stop=job.state not in WORKABLE):
-        chunk = mine.only("job_id", "start", "size", "deferred").get()
-        if chunk.deferred:
-            holds.refresh_chunk_due(chunk)
+    mine.update(holder=None, worker=None, stop=job.state not in WORKABLE, due=due)
 
 
 def stop_asked(claim: Claim) -> bool:

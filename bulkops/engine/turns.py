@@ -12,7 +12,7 @@ from django.db import transaction
 
 from bulkops import dispatch, holds, transitions
 from bulkops.models import Job, Turn
-from bulkops.states import STOPPING, WORKABLE
+from bulkops.states import STOPPING, WORKABLE, JobState
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -27,6 +27,8 @@ class Taken:
     job_id: UUID
     number: int
     seq: int
+    at_full_speed: bool = False
+    """Whether the job was running by then, without a limit to its speed."""
 
 
 def take(job_id: UUID, number: int, seq: int, holder: Holder) -> Taken | None:
@@ -49,7 +51,8 @@ def take(job_id: UUID, number: int, seq: int, holder: Holder) -> Taken | None:
         Turn.objects.filter(pk=turn.pk).update(
             seq=seq + 1, holder_id=holder.cluster_id, worker=holder.worker, message_id=None
         )
-        return Taken(job_id=job_id, number=number, seq=seq + 1)
+        at_full_speed = job.state == JobState.RUNNING and job.rate_per_second is None
+        return Taken(job_id=job_id, number=number, seq=seq + 1, at_full_speed=at_full_speed)
 
 
 def alive(holder: Holder) -> bool:

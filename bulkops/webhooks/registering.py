@@ -15,7 +15,7 @@ from django.utils import timezone
 from bulkops import attempts, storable
 from bulkops.clock import ClockTimestamp
 from bulkops.conf import conf
-from bulkops.exceptions import BulkopsError
+from bulkops.exceptions import BulkopsError, InvalidSubmission, NotAllowedNow
 from bulkops.outbound import NotSendable, addresses, places
 from bulkops.webhooks import bodies, calling, outbox, signing
 from bulkops.webhooks.models import CHOSEN, DESCRIPTION_CHARS, URL_CHARS, Delivery, DeliveryState, Endpoint, Event, Kind
@@ -31,20 +31,16 @@ BY_HAND_PER_MINUTE = 20
 BY_OWNER = "Switched off by its owner."
 
 
-class InvalidEndpoint(BulkopsError):
+class InvalidEndpoint(InvalidSubmission):
     """The endpoint is not valid."""
-
-    code = "validation"
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
 
 
-class EndpointNotAllowed(BulkopsError):
+class EndpointNotAllowed(NotAllowedNow):
     """That cannot be done with this endpoint now."""
-
-    code = "not-allowed-now"
 
 
 class TooManyByHand(BulkopsError):

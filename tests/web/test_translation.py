@@ -17,7 +17,7 @@ from django.test import Client
 from django.utils import translation
 
 from bulkops import inputs, registry
-from bulkops.models import ApiToken, Job, Outcome
+from bulkops.models import ApiToken, FailureGroup, Job, Outcome
 from bulkops.templatetags.bulkops import short
 from tests.screenshots.scenes import SCENES
 from tests.screenshots.stage import Stage
@@ -35,7 +35,7 @@ SILENT = {"script", "style", "code", "pre", "time", "textarea"}
 OURS = [name for name, scene in SCENES.items() if scene.ours and not name.startswith("problem")]
 """Without the pages about the API's problems, which say in English what the API says in English."""
 DATA = {"value", "files", "status"}
-IN_ENGLISH = {"card", "spoken"}
+IN_ENGLISH = {"card", "wall-cards", "spoken"}
 """What the card says is `progress.py`'s, the same words in the API and the shell."""
 FIGURES = re.compile(
     r"\d{4}-\d\d-\d\d[ T\d:]*|[0-9a-f]{8}-[0-9a-f-]{27}|\b\d[\d,.]* ?(?:s|min|h|d|B|KB|MB|bytes)\b|UTC"
@@ -116,9 +116,10 @@ def own_words(stage: Stage) -> list[str]:
             job.message,
             *job.error.split("\n"),
         ]
-        own += [job.owner.get_username(), job.operation, *map(str, job.params.values())]
+        own += [job.owner.get_username(), job.operation, *job.tags, *map(str, job.params.values())]
     for message, result in Outcome.objects.values_list("message", "result"):
         own += [message, short(result)]
+    own += FailureGroup.objects.values_list("words", flat=True)
     own += get_user_model().objects.values_list(get_user_model().USERNAME_FIELD, flat=True)
     own += ApiToken.objects.values_list("name", flat=True)
     return [one for one in own if one]
@@ -130,7 +131,8 @@ def test_every_word_of_a_page_goes_through_gettext(name: str, transactional_db: 
     client = Client(raise_request_exception=False)
     try:
         if scene.who:
-            client.force_login(stage.owner)
+            operator = scene.who == "operator"
+            client.force_login(stage.person("operator", superuser=True) if operator else stage.owner)
         address = scene.arrange(stage)
         own = ["bulkops"] if scene.status == 503 else own_words(stage)
         with marked():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from bulkops.clock import from_now
 from bulkops.conf import conf
 from bulkops.exceptions import NoWorker
 from bulkops.models import Cluster
 
-NO_WORKER = (
+NO_WORKER = _(
     "No worker is running, so a job would only wait. Tell your administrator; starting is possible again as soon as a "
     "worker runs."
 )

@@ -1,35 +1,37 @@
 """The words for what a job, an item and an event can be, and the table of allowed job moves.
 
+Labels are marked for translation here and translated where people read them: logs and the trail keep one language.
 `transitions.py` is the only module that writes a job's state; it takes every edge from `TRANSITIONS`.
 """
 
 from __future__ import annotations
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext_noop as _
 
 
 class JobState(TextChoices):
     """Where a job is; the active ones hold their owner's slot."""
 
-    PREPARING = "preparing", "preparing"
+    PREPARING = "preparing", _("preparing")
     """Items are being collected or checked by a worker."""
-    QUEUED = "queued", "queued"
+    QUEUED = "queued", _("queued")
     """Waits for its first worker."""
-    RUNNING = "running", "running"
+    RUNNING = "running", _("running")
     """Items are being processed; between two slices too."""
-    PAUSING = "pausing", "pausing"
+    PAUSING = "pausing", _("pausing")
     """Asked to pause; a worker still has an item in hand."""
-    PAUSED = "paused", "paused"
+    PAUSED = "paused", _("paused")
     """Stands still, keeps its slot, can go on."""
-    CANCELLING = "cancelling", "cancelling"
+    CANCELLING = "cancelling", _("cancelling")
     """Asked to cancel; a worker still has an item in hand."""
-    COMPLETED = "completed", "completed"
+    COMPLETED = "completed", _("completed")
     """Every item was processed, none failed."""
-    COMPLETED_WITH_ERRORS = "completed_with_errors", "completed with errors"
+    COMPLETED_WITH_ERRORS = "completed_with_errors", _("completed with errors")
     """Every item was tried; at least one failed or is in doubt."""
-    CANCELLED = "cancelled", "cancelled"
+    CANCELLED = "cancelled", _("cancelled")
     """Stopped by a person before its end; what was done stays done."""
-    FAILED = "failed", "failed"
+    FAILED = "failed", _("failed")
     """The job itself could not run: collecting or finishing failed, or it could not be begun."""
 
 
@@ -89,12 +91,12 @@ TRANSITIONS: dict[tuple[JobState, JobState], str] = {
 class OutcomeState(TextChoices):
     """What became of an item; no outcome row means unprocessed."""
 
-    SUCCEEDED = "succeeded", "succeeded"
-    SKIPPED = "skipped", "skipped"
-    FAILED = "failed", "failed"
-    IN_DOUBT = "in_doubt", "in doubt"
+    SUCCEEDED = "succeeded", _("succeeded")
+    SKIPPED = "skipped", _("skipped")
+    FAILED = "failed", _("failed")
+    IN_DOUBT = "in_doubt", _("in doubt")
     """The effect may have happened; a person decides."""
-    DEFERRED = "deferred", "deferred"
+    DEFERRED = "deferred", _("deferred")
     """Waits for its next attempt; not counted as processed."""
 
 
@@ -104,18 +106,18 @@ PROCESSED = frozenset({OutcomeState.SUCCEEDED, OutcomeState.SKIPPED, OutcomeStat
 class EventKind(TextChoices):
     """What a line of the audit trail tells; in the past tense."""
 
-    SUBMITTED = "submitted", "submitted"
-    STATE_CHANGED = "state_changed", "state changed"
-    CANCEL_REQUESTED = "cancel_requested", "cancel requested"
-    PAUSE_REQUESTED = "pause_requested", "pause requested"
-    RESUMED = "resumed", "resumed"
-    RESCUED = "rescued", "work of a lost worker taken back"
-    LATE_RESULT = "late_result", "a result arrived after its chunk was taken over"
-    HOOK_FAILED = "hook_failed", "an on-commit hook failed after the item was committed"
-    ITEMS_COLLECTED = "items_collected", "items collected"
-    SET_ASIDE = "set_aside", "an item may have happened and waits for a person"
-    DECIDED = "decided", "an item in doubt was decided"
-    FORCED = "forced", "taken away from its workers"
-    RETRIED = "retried", "items taken by another job"
-    RATE_CHANGED = "rate_changed", "speed limit changed"
-    RUN_SKIPPED = "run_skipped", "a scheduled run was skipped, since this one was still active"
+    SUBMITTED = "submitted", _("submitted")
+    STATE_CHANGED = "state_changed", _("state changed")
+    CANCEL_REQUESTED = "cancel_requested", _("cancel requested")
+    PAUSE_REQUESTED = "pause_requested", _("pause requested")
+    RESUMED = "resumed", _("resumed")
+    RESCUED = "rescued", _("work of a lost worker taken back")
+    LATE_RESULT = "late_result", _("a result arrived after its chunk was taken over")
+    HOOK_FAILED = "hook_failed", _("an on-commit hook failed after the item was committed")
+    ITEMS_COLLECTED = "items_collected", _("items collected")
+    SET_ASIDE = "set_aside", _("an item may have happened and waits for a person")
+    DECIDED = "decided", _("an item in doubt was decided")
+    FORCED = "forced", _("taken away from its workers")
+    RETRIED = "retried", _("items taken by another job")
+    RATE_CHANGED = "rate_changed", _("speed limit changed")
+    RUN_SKIPPED = "run_skipped", _("a scheduled run was skipped, since this one was still active")

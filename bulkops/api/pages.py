@@ -8,6 +8,7 @@ from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import Http404
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 class TokenForm(forms.Form):
     """A new token."""
 
-    name = forms.CharField(max_length=tokens.NAME_CHARS, help_text="What it is for, such as “import from the shop”.")
+    name = forms.CharField(
+        max_length=tokens.NAME_CHARS, label=_("Name"), help_text=_("What it is for, such as “import from the shop”.")
+    )
 
 
 @require_safe

@@ -10,6 +10,7 @@ from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.translation import gettext
 
 from bulkops import permissions, uploaded_files, wording
 from bulkops.web import cards
@@ -64,13 +65,13 @@ def ago(moment: datetime | None) -> str:
 
 def _ago(seconds: int, moment: datetime) -> str:
     if seconds < 10:
-        return "just now"
+        return gettext("just now")
     if seconds < 60:
-        return f"{seconds} s ago"
+        return gettext("%(n)s s ago") % {"n": seconds}
     if seconds < 3600:
-        return f"{seconds // 60} min ago"
+        return gettext("%(n)s min ago") % {"n": seconds // 60}
     if seconds < 86_400:
-        return f"{seconds // 3600} h ago"
+        return gettext("%(n)s h ago") % {"n": seconds // 3600}
     return date_format(timezone.localtime(moment), "j M Y")
 
 
@@ -80,7 +81,9 @@ def clock(moment: datetime | None) -> str:
     if moment is None:
         return ""
     local = timezone.localtime(moment)
-    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), date_format(local, "Y-m-d H:i:s"))
+    exact = date_format(local, "Y-m-d H:i:s T")
+    shown = date_format(local, "Y-m-d H:i:s")
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, shown)
 
 
 @register.filter

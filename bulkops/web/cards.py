@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext, ngettext_lazy
+
 from bulkops import holds, lineage, permissions, progress, registry, snapshots
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
@@ -39,9 +41,11 @@ TONES = {
 """The colour of a state; app.css has one class for each."""
 
 _RETRIES = {
-    lineage.FAILED: "Retry {} failed item{}",
-    lineage.UNPROCESSED: "Go on with {} unprocessed item{}",
-    lineage.IN_DOUBT: "Try {} item{} in doubt again",
+    lineage.FAILED: ngettext_lazy("Retry %(n)s failed item", "Retry %(n)s failed items", "count"),
+    lineage.UNPROCESSED: ngettext_lazy(
+        "Go on with %(n)s unprocessed item", "Go on with %(n)s unprocessed items", "count"
+    ),
+    lineage.IN_DOUBT: ngettext_lazy("Try %(n)s item in doubt again", "Try %(n)s items in doubt again", "count"),
 }
 
 SILENCE_SECONDS = 4
@@ -79,7 +83,7 @@ class Card:
 
     @property
     def state_label(self) -> str:
-        return JobState(self.job.state).label.capitalize()
+        return gettext(JobState(self.job.state).label).capitalize()
 
     @property
     def tone(self) -> str:
@@ -91,8 +95,8 @@ class Card:
         if not self.job.is_active or self.job.state in STOPPING:
             return ""
         if self.job.state == JobState.PAUSED:
-            return "You can close this page; the job waits until it is resumed."
-        return "You can close this page; the work goes on."
+            return gettext("You can close this page; the job waits until it is resumed.")
+        return gettext("You can close this page; the work goes on.")
 
     @property
     def counting(self) -> bool:
@@ -124,7 +128,12 @@ class Card:
         """What a screen reader says; it changes with the state and every ten percent."""
         if not self.counting or not self.job.is_active:
             return f"{self.title}: {self.figures.words}"
-        return f"{self.title}: {self.figures.words}, {self.figures.percent // 10 * 10} percent"
+        spoken = gettext("%(title)s: %(words)s, %(percent)s percent")
+        return spoken % {
+            "title": self.title,
+            "words": self.figures.words,
+            "percent": self.figures.percent // 10 * 10,
+        }
 
     @property
     def seen(self) -> str:
@@ -178,12 +187,16 @@ class Controls:
     @property
     def retries(self) -> list[tuple[str, str]]:
         """Each kind that can be retried, with the words of its button."""
-        return [(kind, _RETRIES[kind].format(f"{n:,}", "" if n == 1 else "s")) for kind, n in self.left.items()]
+        return [(kind, _RETRIES[kind] % {"count": n, "n": f"{n:,}"}) for kind, n in self.left.items()]
 
     @property
-    def verb(self) -> str:
-        """What was asked of the job, as its button says it."""
-        return "Cancel" if self.job.state == JobState.CANCELLING else "Pause"
+    def cancelling(self) -> bool:
+        return self.job.state == JobState.CANCELLING
+
+    @property
+    def by_force(self) -> str:
+        """What was asked of the job, as the button says it that insists."""
+        return gettext("Cancel by force") if self.cancelling else gettext("Pause by force")
 
     @property
     def rate(self) -> str:

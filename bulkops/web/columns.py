@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django import forms
+from django.utils.translation import gettext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,10 +34,13 @@ class ColumnsForm(forms.Form):
     ) -> None:
         super().__init__(initial={PREFIX + name: column for name, column in answers.items()})
         item = operation.Item() if operation.Item is not None else forms.Form()
-        choices = [("", "Choose a column"), *((column, _short(column)) for column in list(columns)[:COLUMNS_SHOWN])]
+        choices = [
+            ("", gettext("Choose a column")),
+            *((column, _short(column)) for column in list(columns)[:COLUMNS_SHOWN]),
+        ]
         for name in fields:
             self.fields[PREFIX + name] = forms.ChoiceField(
-                label=f"Column for “{item[name].label}”", choices=choices, required=False
+                label=gettext("Column for “%(field)s”") % {"field": item[name].label}, choices=choices, required=False
             )
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext
 
 from bulkops import refusals, result_files, services
 from bulkops.exceptions import ActiveJobExists, BulkopsError, NotAllowedNow, NotPermitted
@@ -117,11 +118,9 @@ def zip_results(request: HttpRequest, pk: UUID) -> HttpResponse:
     wanted = {"job": str(pk)}
 
     def verb(job: Job) -> Job:
-        title = job.name or cards.operation_title(job.operation)
+        name = gettext("Zip of %(title)s") % {"title": job.name or cards.operation_title(job.operation)}
         try:
-            return services.submit(
-                user=request.user, operation=result_files.ZIP_OPERATION, params=wanted, name=f"Zip of {title}"
-            )
+            return services.submit(user=request.user, operation=result_files.ZIP_OPERATION, params=wanted, name=name)
         except ActiveJobExists as refusal:
             if (refusal.job.operation, refusal.job.params) == (result_files.ZIP_OPERATION, wanted):
                 return refusal.job  # the second press

@@ -8,6 +8,8 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops import failure_groups, ledger_pages, registry, result_files
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
@@ -157,11 +159,11 @@ def _line(event: Event) -> Line:
         # The table's reasons are written for operators; to its owner the state says it.
         known = TRANSITIONS.get((JobState(event.from_state), to))
         why = "" if event.detail == known else event.detail
-        return Line(event.at, to.label.capitalize(), who, why, cards.TONES[to])
+        return Line(event.at, gettext(to.label).capitalize(), who, why, cards.TONES[to])
     if event.kind == EventKind.RESCUED:
         # Its detail counts what people never see; that it happened is what they need.
-        return Line(event.at, EventKind.RESCUED.label.capitalize(), who, "", "waiting")
+        return Line(event.at, gettext(EventKind.RESCUED.label).capitalize(), who, "", "waiting")
     if event.kind == EventKind.LATE_RESULT:
-        return Line(event.at, "A result arrived late", who, items.for_people(event.detail), "waiting")
+        return Line(event.at, gettext("A result arrived late"), who, items.for_people(event.detail), "waiting")
     why = items.for_people(event.detail) if event.kind in ABOUT_AN_ITEM else event.detail
-    return Line(event.at, EventKind(event.kind).label.capitalize(), who, why, "quiet")
+    return Line(event.at, gettext(EventKind(event.kind).label).capitalize(), who, why, "quiet")

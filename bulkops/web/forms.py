@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from bulkops import batches, inputs
 from bulkops.conf import conf
@@ -28,10 +30,23 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
     from bulkops.web.file_batches import BatchUpload, KeptBatch
 
-FORMAT_CHOICES = [("", "Detect"), *((key, words[0].upper() + words[1:]) for key, words in inputs.FORMATS.items())]
+# The others are names, the same in every language.
+FORMAT_CHOICES: list[Any] = [("", _("Detect")), *(inputs.FORMATS | {"txt": _("Lines")}).items()]
 LARGEST_LIMIT = 2**31 - 1
 _UNSEEN = frozenset({"file", "upload", "forget_upload", "files", "batch", "forget_batch"})
 """What travels from a preview as a token, or not at all."""
+
+
+def _how_to_paste(operation: Operation, fields: list[str]) -> str:
+    if operation.Item is None:
+        words = gettext("One item a line; JSON and cells copied from a spreadsheet are recognised.")
+    elif fields:
+        words = gettext("CSV with a header row: %(columns)s; or JSON.") % {"columns": ",".join(fields)}
+    else:
+        words = gettext("CSV with a header row: any columns; or JSON.")
+    if not operation.collects:
+        return words
+    return f"{words} {gettext('Leave it empty to take all that the operation finds itself.')}"
 
 
 class ManyFiles(forms.FileInput):
@@ -50,38 +65,40 @@ class JobForm(forms.Form):
     items = forms.CharField(
         required=False,
         strip=False,
-        label="Paste the items",
+        label=_("Paste the items"),
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "autocomplete": "off"}),
     )
     file = forms.FileField(
         required=False,
-        label="Or upload a file",
+        label=_("Or upload a file"),
         widget=forms.FileInput(attrs={"accept": ",".join(inputs.ACCEPTED_SUFFIXES)}),
     )
     upload = forms.CharField(required=False, widget=forms.HiddenInput)
-    forget_upload = forms.BooleanField(required=False, label="Leave this file out")
+    forget_upload = forms.BooleanField(required=False, label=_("Leave this file out"))
     input_format = forms.ChoiceField(
         required=False,
-        label="Format",
+        label=_("Format"),
         choices=FORMAT_CHOICES,
     )
     input_encoding = forms.ChoiceField(
         required=False,
-        label="Encoding of the file",
-        choices=[("", "Detect"), *inputs.ENCODINGS.items()],
-        help_text="Choose one if the preview shows wrong letters.",
+        label=_("Encoding of the file"),
+        choices=[("", _("Detect")), *inputs.ENCODINGS.items()],
+        help_text=_("Choose one if the preview shows wrong letters."),
     )
     limit = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=LARGEST_LIMIT,
-        label="Only the first",
-        help_text="Begin with a few items; empty takes all of them.",
+        label=_("Only the first"),
+        help_text=_("Begin with a few items; empty takes all of them."),
     )
-    name = forms.CharField(required=False, max_length=200, label="Name", help_text="To find the job again; optional.")
-    parallelism = forms.IntegerField(required=False, min_value=1, label="Workers at once")
-    rate_per_second = forms.FloatField(required=False, label="Items per second")
-    email_at_end = forms.BooleanField(required=False, label="Send me an e-mail when it has ended")
+    name = forms.CharField(
+        required=False, max_length=200, label=_("Name"), help_text=_("To find the job again; optional.")
+    )
+    parallelism = forms.IntegerField(required=False, min_value=1, label=_("Workers at once"))
+    rate_per_second = forms.FloatField(required=False, label=_("Items per second"))
+    email_at_end = forms.BooleanField(required=False, label=_("Send me an e-mail when it has ended"))
 
     def __init__(self, operation: Operation, *args: Any, has_address: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,30 +109,31 @@ class JobForm(forms.Form):
         else:
             most = operation.parallelism
             self.fields["parallelism"] = forms.IntegerField(
-                required=False, min_value=1, max_value=most, label="Workers at once", help_text=f"1 to {most}."
+                required=False,
+                min_value=1,
+                max_value=most,
+                label=_("Workers at once"),
+                help_text=gettext("1 to %(most)s.") % {"most": most},
             )
         fastest = operation.rate_per_second or FASTEST
         self.fields["rate_per_second"] = forms.FloatField(
             required=False,
             min_value=SLOWEST,
             max_value=fastest,
-            label="Items per second",
-            help_text=f"{fastest:g} at most; optional."
+            label=_("Items per second"),
+            help_text=gettext("%(fastest)s at most; optional.") % {"fastest": f"{fastest:g}"}
             if operation.rate_per_second
-            else "At most; empty for no limit.",
+            else gettext("At most; empty for no limit."),
         )
         fields = list(operation.Item().fields) if operation.Item is not None else []
         if operation.Item is not None:
             self.fields["input_format"] = forms.ChoiceField(
-                required=False, label="Format", choices=[choice for choice in FORMAT_CHOICES if choice[0] != "txt"]
+                required=False, label=_("Format"), choices=[choice for choice in FORMAT_CHOICES if choice[0] != "txt"]
             )
-        self.fields["items"].help_text = (
-            f"CSV with a header row: {','.join(fields) or 'any columns'}; or JSON."
-            if operation.Item is not None
-            else "One item a line; JSON and cells copied from a spreadsheet are recognised."
-        ) + (" Leave it empty to take all that the operation finds itself." if operation.collects else "")
+        self.fields["items"].help_text = _how_to_paste(operation, fields)
         mb = conf().file_bytes // (1024 * 1024)
-        self.fields["file"].help_text = f"CSV, JSON Lines, JSON or text; at most {mb} MB, {conf().file_items:,} items."
+        allowed = gettext("CSV, JSON Lines, JSON or text; at most %(mb)s MB, %(items)s items.")
+        self.fields["file"].help_text = allowed % {"mb": mb, "items": f"{conf().file_items:,}"}
         if operation.takes_files:
             self._take_files(mb)
 
@@ -125,18 +143,19 @@ class JobForm(forms.Form):
             for name in ("items", "file", "input_format", "input_encoding"):
                 del self.fields[name]
         else:
-            self.fields["items"].label = "Or paste names of files in the storage"
-            self.fields["file"].label = "Or upload a list of such names"
+            self.fields["items"].label = gettext("Or paste names of files in the storage")
+            self.fields["file"].label = gettext("Or upload a list of such names")
         together = conf().upload_bytes // (1024 * 1024)
         self.fields["files"] = forms.FileField(
             required=False,
             allow_empty_file=True,  # an empty one among them is its item's failure, not the form's
-            label="Choose the files",
+            label=_("Choose the files"),
             widget=ManyFiles(attrs={"multiple": True}),
-            help_text=f"At most {conf().upload_files:,} files of {mb:,} MB each, {together:,} MB together.",
+            help_text=gettext("At most %(files)s files of %(mb)s MB each, %(together)s MB together.")
+            % {"files": f"{conf().upload_files:,}", "mb": f"{mb:,}", "together": f"{together:,}"},
         )
         self.fields["batch"] = forms.CharField(required=False, widget=forms.HiddenInput)
-        self.fields["forget_batch"] = forms.BooleanField(required=False, label="Leave these files out")
+        self.fields["forget_batch"] = forms.BooleanField(required=False, label=_("Leave these files out"))
 
 
 @dataclass(frozen=True)
@@ -208,17 +227,17 @@ class SubmitForms:
         if token and not self.job.cleaned_data.get("forget_upload") and self.file is None:
             self.kept = uploads.kept(token, self.request.user)
             if self.kept is None:
-                self.job.add_error("file", "The uploaded file is no longer there; choose it again.")
+                self.job.add_error("file", gettext("The uploaded file is no longer there; choose it again."))
                 return False
         listed = self.kept or self.file
         if self.job.cleaned_data.get("items", "").strip() and (listed or self.batch):
-            self.job.add_error("items", "There is a file too. Give the items here or in a file, not both.")
+            self.job.add_error("items", gettext("There is a file too. Give the items here or in a file, not both."))
             return False
         if len(set(self.answers.values())) < len(self.answers):
-            self.job.add_error(None, "The same column was chosen for two fields.")
+            self.job.add_error(None, gettext("The same column was chosen for two fields."))
             return False
         if listed and self.batch:
-            self.job.add_error("file", "Files were chosen too. Choose them or list them, not both.")
+            self.job.add_error("file", gettext("Files were chosen too. Choose them or list them, not both."))
             return False
         return all(valid)
 
@@ -237,7 +256,7 @@ class SubmitForms:
         elif not self.job.cleaned_data.get("forget_batch"):
             self.batch = before
             if token and before is None:
-                self.job.add_error("files", "The files are no longer there; choose them again.")
+                self.job.add_error("files", gettext("The files are no longer there; choose them again."))
                 return False
             return True
         if before is not None:
@@ -314,7 +333,9 @@ class SubmitForms:
 
     def refuse_large_file(self) -> None:
         """Raises InputTooLarge, for an upload that was cut off for its size."""
-        raise InputTooLarge(f"The file is larger than {conf().file_bytes // (1024 * 1024):,} MB.")
+        raise InputTooLarge(
+            gettext("The file is larger than %(mb)s MB.") % {"mb": f"{conf().file_bytes // (1024 * 1024):,}"}
+        )
 
     def stored_params(self) -> dict[str, Any]:
         """The parameters as JSON values."""

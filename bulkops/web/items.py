@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops import item_values, ledger_pages, lineage, permissions, result_files
 from bulkops.states import OutcomeState
 
@@ -33,7 +35,7 @@ _POSITION = re.compile(r"^Item (\d+)\b")
 
 def for_people(text: str) -> str:
     """Words that begin with an item's position, as the engine writes them, with the number that the page gives it."""
-    return _POSITION.sub(lambda found: f"Item {int(found[1]) + 1:,}", text)
+    return _POSITION.sub(lambda found: gettext("Item %(number)s") % {"number": f"{int(found[1]) + 1:,}"}, text)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Item:
 
     @property
     def state_label(self) -> str:
-        return OutcomeState(self.outcome.state).label
+        return gettext(OutcomeState(self.outcome.state).label)
 
     @property
     def code(self) -> str:

@@ -13,6 +13,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.text import capfirst
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -40,20 +43,20 @@ ACTIVE_ONES, ENDED_ONES = "active", "ended"
 class Wanted(forms.Form):
     """What the list's address may say; each of it may be left out."""
 
-    search = forms.CharField(required=False, max_length=200, label="Search")
+    search = forms.CharField(required=False, max_length=200, label=_("Search"))
     state = forms.ChoiceField(
         required=False,
         choices=[
-            ("", "Any"),
-            (ACTIVE_ONES, "Active"),
-            (ENDED_ONES, "Ended"),
-            *((state.value, state.label.capitalize()) for state in JobState),
+            ("", _("Any")),
+            (ACTIVE_ONES, _("Active")),
+            (ENDED_ONES, _("Ended")),
+            *((state.value, capfirst(_(state.label))) for state in JobState),
         ],
-        label="State",
+        label=_("State"),
     )
-    operation = forms.ChoiceField(required=False, label="Operation")
-    since = forms.DateField(required=False, label="Since", widget=forms.DateInput(attrs={"type": "date"}))
-    owner = forms.CharField(required=False, max_length=200, label="Owner")
+    operation = forms.ChoiceField(required=False, label=_("Operation"))
+    since = forms.DateField(required=False, label=_("Since"), widget=forms.DateInput(attrs={"type": "date"}))
+    owner = forms.CharField(required=False, max_length=200, label=_("Owner"))
     page = forms.IntegerField(required=False, min_value=1, max_value=FARTHEST_PAGE, widget=forms.HiddenInput)
 
     def __init__(self, data: Any, user: Any) -> None:
@@ -66,11 +69,11 @@ class Wanted(forms.Form):
             choices.setdefault(asked, cards.operation_title(asked))
         self.fields["operation"] = forms.ChoiceField(
             required=False,
-            label="Operation",
-            choices=[("", "Any"), *sorted(choices.items(), key=lambda pair: pair[1])],
+            label=_("Operation"),
+            choices=[("", _("Any")), *sorted(choices.items(), key=lambda pair: pair[1])],
         )
-        self.fields["search"].widget.attrs["placeholder"] = "Name, id, tag or input file"
-        self.fields["owner"].widget.attrs["placeholder"] = "Me; a name, or “all”"
+        self.fields["search"].widget.attrs["placeholder"] = gettext("Name, id, tag or input file")
+        self.fields["owner"].widget.attrs["placeholder"] = gettext("Me; a name, or “all”")
         if not self.sees_all:
             del self.fields["owner"]
 
@@ -136,8 +139,8 @@ class JobList:
     def counted(self) -> str:
         """How many were found, in words."""
         if self.count > COUNTED:
-            return f"More than {COUNTED:,} jobs"
-        return "1 job" if self.count == 1 else f"{self.count:,} jobs"
+            return gettext("More than %(n)s jobs") % {"n": f"{COUNTED:,}"}
+        return ngettext("%(n)s job", "%(n)s jobs", self.count) % {"n": f"{self.count:,}"}
 
     @property
     def narrowed(self) -> bool:

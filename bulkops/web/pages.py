@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.http import Http404
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -55,12 +56,13 @@ def open_job(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("id", "").strip()
     found = JOB_ID.search(text)
     if found is None:
-        words = f"“{text[:80]}” is not a job's id. An id looks like 1b4e28ba-2fa1-4d2b-883f-0016d3cca427."
-        return _home(request, status_code=400, open_id=text, open_error=words if text else "Type a job's id.")
+        words = gettext("“%(text)s” is not a job's id. An id looks like 1b4e28ba-2fa1-4d2b-883f-0016d3cca427.")
+        words %= {"text": text[:80]}
+        return _home(request, status_code=400, open_id=text, open_error=words if text else gettext("Type a job's id."))
     try:
         return redirect(fetch.visible_job(request.user, UUID(found.group())))
     except Http404:
-        words = "There is no job with this id among those that you may see."
+        words = gettext("There is no job with this id among those that you may see.")
         return _home(request, status_code=404, open_id=text, open_error=words)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.shortcuts import resolve_url
+from django.utils.translation import gettext
 
 from bulkops import liveness
 from bulkops.conf import conf
@@ -55,7 +56,7 @@ class Start:
 
     @property
     def no_worker_words(self) -> str:
-        return liveness.NO_WORKER
+        return gettext(liveness.NO_WORKER)
 
     @property
     def poll(self) -> str:

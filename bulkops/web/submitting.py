@@ -16,6 +16,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFilesSent
 from django.http import Http404
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
@@ -61,7 +62,7 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
     except UnknownOperation as unknown:
         raise Http404(unknown.message) from None
     if not permissions.may_submit(request.user, found):
-        raise PermissionDenied(f"You may not run “{found.title}”.")
+        raise PermissionDenied(gettext("You may not run “%(title)s”.") % {"title": found.title})
     if request.method != "POST":
         return _form(request, found, SubmitForms(found, request, posted=False, again=_job_to_repeat(request, found)))
     bounded = uploads.bound(request)
@@ -70,7 +71,8 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
         response = _posted(request, found, bounded, arrived)
     except (RequestDataTooBig, TooManyFilesSent) as too_much:
         # Nothing of the body was kept, so the form comes back empty.
-        words = f"The text is larger than {conf().body_bytes // (1024 * 1024)} MB; upload it as a file."
+        words = gettext("The text is larger than %(mb)s MB; upload it as a file.")
+        words %= {"mb": conf().body_bytes // (1024 * 1024)}
         if isinstance(too_much, TooManyFilesSent):
             words = uploaded_files.too_many()
         response = _form(request, found, SubmitForms(found, request, posted=False), problem=words, status=413)
@@ -233,9 +235,8 @@ class Attempt:
         self.complain(missing)
         self._keep()
         self.forms.ask_columns(missing.missing, missing.columns)
-        return self.again(
-            problem=f"Not all columns were found. Choose below which one is {', '.join(missing.missing)}."
-        )
+        words = gettext("Not all columns were found. Choose below which one is %(fields)s.")
+        return self.again(problem=words % {"fields": ", ".join(missing.missing)})
 
     def again(self, *, problem: str = "", status: int = 422, fresh_key: bool = False, **more: Any) -> HttpResponse:
         """The form once more, filled as it was; its key stays good, for nothing was started with it."""
@@ -250,7 +251,7 @@ class Attempt:
     def complain(self, bad: InvalidItems) -> None:
         """Show what is wrong with the items next to where they were given; people count them from 1."""
         lines = [
-            f"Item {position + 1}{f', {field}' if field else ''}: {text}"
+            f"{gettext('Item %(number)s') % {'number': position + 1}}{f', {field}' if field else ''}: {text}"
             for position, field, text in bad.errors
             if position is not None
         ]
@@ -258,7 +259,7 @@ class Attempt:
         for line in lines[:ERRORS_SHOWN] or [bad.message]:
             self.forms.job.add_error(self.field, line)
         if more > 0:
-            self.forms.job.add_error(self.field, f"And {more} more.")
+            self.forms.job.add_error(self.field, gettext("And %(more)s more.") % {"more": more})
 
     def _given(self) -> Source | None:
         self.source = self.forms.source()
@@ -297,7 +298,7 @@ class Attempt:
 
     def _say_replayed(self) -> None:
         messages.info(
-            self.request, "This form was sent already; here is the job that it made. Use “Run again” for more."
+            self.request, gettext("This form was sent already; here is the job that it made. Use “Run again” for more.")
         )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import ngettext
+
 from bulkops import dry_run
 from bulkops.exceptions import DryRunBusy
 from bulkops.states import OutcomeState
@@ -49,8 +51,10 @@ class Trial:
     @property
     def words(self) -> str:
         """The table's heading."""
-        items = "the first item" if len(self.rows) == 1 else f"the first {len(self.rows)} items"
-        return f"Tried {items}, and kept nothing"
+        words = ngettext(
+            "Tried the first item, and kept nothing", "Tried the first %(n)s items, and kept nothing", len(self.rows)
+        )
+        return words % {"n": len(self.rows)}
 
 
 def trial(submission: Submission) -> Trial:

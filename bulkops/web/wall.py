@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -31,7 +32,7 @@ SHOWN = 60
 def wall(request: HttpRequest) -> HttpResponse:
     """The page, or for htmx what is on it, where that is not what its address says it shows."""
     if not permissions.may_see_all(request.user):
-        raise PermissionDenied("The jobs of all users are shown to holders of the right to view jobs.")
+        raise PermissionDenied(gettext("The jobs of all users are shown to holders of the right to view jobs."))
     context = _context()
     if not is_htmx(request) or "HX-History-Restore-Request" in request.headers:
         return render(request, "bulkops/wall.html", context)

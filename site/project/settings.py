@@ -315,6 +315,8 @@ warnings.filterwarnings("ignore", message="Retry and timeout are misconfigured",
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = True
+# Where `makemessages -l <language>` puts what the pages say; LocaleMiddleware would then choose a reader's language.
+LOCALE_PATHS = [BASE_DIR / "bulkops" / "locale"]
 USE_TZ = True
 
 STATIC_URL = "/static/"

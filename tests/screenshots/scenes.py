@@ -151,6 +151,41 @@ def _(stage: Stage) -> str:
     return "/jobs/open/?id=1b4e28ba-2fa1-4d2b-883f-0016d3cca427"
 
 
+@scene("jobs")
+def _(stage: Stage) -> str:
+    history(stage)
+    stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3, "skipped": 18}, ago=125)
+    return "/jobs/"
+
+
+@scene("jobs-of-everybody", who="operator")
+def _(stage: Stage) -> str:
+    history(stage)
+    other = stage.person("rosalind.franklin-with-a-long-name@crystallography.example.org")
+    stage.job(JobState.RUNNING, owner=other, total=480, counts={"succeeded": 120}, tags=["autumn", "prices"])
+    return "/jobs/?owner=all"
+
+
+@scene("jobs-none-found")
+def _(stage: Stage) -> str:
+    history(stage)
+    return "/jobs/?search=no+such+name&state=active&since=tomorrow"
+
+
+@scene("active-jobs", who="operator")
+def _(stage: Stage) -> str:
+    for number, state in enumerate((JobState.RUNNING, JobState.PAUSED, JobState.RUNNING)):
+        owner = stage.person(f"colleague{number}")
+        counts = {"succeeded": 7_200 * (number + 1), "failed": number}
+        stage.job(state, owner=owner, total=48_210, counts=counts, name=(LONG, UNBROKEN, "")[number], ago=60)
+    return "/jobs/active/"
+
+
+@scene("active-jobs-none", who="operator")
+def _(stage: Stage) -> str:
+    return "/jobs/active/"
+
+
 def history(stage: Stage) -> None:
     """Jobs of each kind of end, with names long and short."""
     stage.job(JobState.FAILED, ago=700_000, error="The file has no column “number”.", total=1)
@@ -363,6 +398,13 @@ def _(stage: Stage) -> str:
     return f"{stage.job(JobState.COMPLETED, counts={'succeeded': 40}).get_absolute_url()}items/?state=failed"
 
 
+@scene("items-of-one-kind")
+def _(stage: Stage) -> str:
+    told: dict[str, list[Any]] = {"succeeded": [None] * 29, "failed": FAILURES * 3, "skipped": ["no such ticket"] * 2}
+    job = stage.job(JobState.COMPLETED_WITH_ERRORS, outcomes=told)
+    return f"{job.get_absolute_url()}items/?fingerprint={job.outcomes.filter(state='failed')[0].fingerprint}"
+
+
 # -- forms
 
 
@@ -475,6 +517,13 @@ def _(stage: Stage) -> str:
 @scene("api-redoc", ours=False)
 def _(stage: Stage) -> str:
     return "/api/redoc/"
+
+
+@scene("admin-dashboard", who="operator", ours=False)
+def _(stage: Stage) -> str:
+    history(stage)
+    stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3})
+    return "/admin/bulkops/job/dashboard/"
 
 
 @scene("admin-jobs", who="operator", ours=False)

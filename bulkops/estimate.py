@@ -7,8 +7,8 @@ The rule, in the order in which it is applied:
 2. The window is cut into up to `PARTS` parts of as many samples each. How much their rates differ says how steady the
    job is: two standard deviations to each side, as they apply to the mean of what is left. Never less than `NEAR`, and
    `FAR` where what is left takes `FAR_WINDOWS` times as long as what was looked at, since speeds drift.
-3. The range reaches from the slower to the faster of the whole window's rate and that of its latest third, and as much
-   beyond the latter: what has become faster may go on to.
+3. The range reaches from the slower to the faster of the whole window's rate and that of its latest third, and up to as
+   much beyond the latter, the farther the end is: what has become faster may go on to.
 4. A speed limit bounds it below: what is left takes at least as long as the limit makes of it.
 5. No range where there is too little to go by (`SAMPLES`, `SECONDS`, `ITEMS`), or where its far end would be more than
    `WIDEST` times its near one: no figure rather than a wrong one.
@@ -101,9 +101,10 @@ class Recent:
         # What is left was counted now; the rates were, at the last sample.
         left = items + self.now[1] - last[1]
         parts_to_come, parts_seen = max(left / rate / length, 0.25), min(PARTS, len(self.points) - 1)
+        drift = (lately - rate) * min(1.0, parts_to_come / parts_seen)
         far = min(1.0, parts_to_come / parts_seen / FAR_WINDOWS)
         unsure = max(NEAR + (FAR - NEAR) * far, 2 * spread * math.sqrt(1 / parts_seen + 1 / parts_to_come))
-        rates = (rate, lately, 2 * lately - rate)
+        rates = (rate, lately, lately + drift)
         fast, slow = max(rates) * (1 + unsure), min(rates) * max(0.0, 1 - unsure)
         if slow <= 0 or fast > WIDEST * slow:
             return None

@@ -210,9 +210,13 @@ class Status(serializers.Serializer):
     deferred = serializers.IntegerField()
     in_doubt = serializers.IntegerField()
     percent = serializers.IntegerField(min_value=0, max_value=100)
-    rate_per_second = serializers.FloatField(allow_null=True)
+    rate_per_second = serializers.FloatField(
+        allow_null=True, help_text="Of the last seconds; of a job that has ended, the average of its time at work."
+    )
     rate_limit_per_second = serializers.FloatField(allow_null=True)
-    eta_seconds = Eta(allow_null=True)
+    eta_seconds = Eta(
+        allow_null=True, help_text="The end is expected in between. Null where none is better than a wrong one."
+    )
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)

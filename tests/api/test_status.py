@@ -8,9 +8,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from bulkops import progress, services, snapshots
+from bulkops import progress, services, snapshots, transitions
 from bulkops.clock import from_now
-from bulkops.models import Cluster, Job
+from bulkops.models import Cluster, Job, Pace
+from bulkops.states import JobState
 from tests.api.conftest import Program, problem
 
 if TYPE_CHECKING:
@@ -97,6 +98,23 @@ def test_a_status_costs_one_query_beyond_the_log_in(mine: Any, job: Job, worker:
     token, status = [one["sql"] for one in sent]
     assert "bulkops_apitoken" in token
     assert status.startswith("SELECT")
+
+
+def test_a_steady_job_tells_when_it_will_have_ended_and_when_to_ask_again(mine: Any, job: Job, owner: Any):
+    transitions.move(job, JobState.RUNNING)
+    Job.objects.filter(pk=job.pk).update(total=3000)
+    steady = {"seconds": [3.0 * n for n in range(20)], "items": [30 * n - 570 for n in range(20)]}
+    Pace.objects.filter(job=job).update(sampled_at=from_now(0), **steady)
+    answer = mine.get(address(job))
+    eta = answer.json()["eta_seconds"]
+    assert eta["low"] < 300 < eta["high"]
+    assert answer["Retry-After"] == "60"
+    assert answer.json()["rate_per_second"] == pytest.approx(10, rel=0.1)
+    refused = mine.post("/api/jobs/", {"operation": "note", "items": ["a"]})
+    assert problem(refused) == (409, "active-job-exists")
+    assert 300 < int(refused["Retry-After"]) <= 3600
+    listed = mine.get("/api/jobs/").json()["results"][0]
+    assert listed["eta_seconds"]["low"] == pytest.approx(eta["low"], abs=3)
 
 
 def test_one_query_tells_what_many_tell(owner: Any, worker: Any):

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
 
-from bulkops import services
-from bulkops.models import Chunk, Cluster, Event, Job, Turn
+from bulkops import services, snapshots
+from bulkops.models import Chunk, Cluster, Event, Job, Pace, Turn
 from bulkops.states import EventKind, JobState
+from bulkops.wording import LOST
 from tests.clusters import environment, wait_for
 from tests.sample.models import Account
 from ticketing.models import Event as Show
@@ -40,6 +41,12 @@ def processed(job: Job) -> int:
 def ended(job: Job) -> bool:
     job.refresh_from_db()
     return not job.is_active
+
+
+def words(job: Job) -> str:
+    found = snapshots.of(job.pk)
+    assert found is not None
+    return found[1].words
 
 
 def verify(job: Job) -> str:
@@ -74,8 +81,12 @@ def test_reprice_changes_every_ticket_once_though_its_worker_is_killed_three_tim
         began, stood = time.monotonic(), processed(job)
         wait_for(lambda stood=stood: processed(job) > stood + 1, 10, "the work to go on")
         standstills.append(time.monotonic() - began)
+        wait_for(lambda: words(job) == LOST, 5, "the page to say so")
     wait_for(lambda: ended(job), 90, "the end")
     assert job.state == JobState.COMPLETED
+    kept = Pace.objects.get(pk=job)
+    assert (kept.items[0], kept.items[-1]) == (0, 5_000), "what the killed ones did is in its pace too"
+    assert kept.items == sorted(kept.items)
     assert dict(Ticket.objects.values_list("pk", "price")) == {pk: price + 25 for pk, price in before.items()}
     assert len(killed) == 3
     assert max(standstills) < WORKER_KILLED_SECONDS

@@ -25,6 +25,7 @@ DELETE = "; ".join(
     for table in (
         "bulkops_event",
         "bulkops_outcome",
+        "bulkops_failuregroup",
         "bulkops_manifest",
         "bulkops_chunk",
         "bulkops_turn",

@@ -519,13 +519,6 @@ def _(stage: Stage) -> str:
     return "/api/redoc/"
 
 
-@scene("admin-dashboard", who="operator", ours=False)
-def _(stage: Stage) -> str:
-    history(stage)
-    stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3})
-    return "/admin/bulkops/job/dashboard/"
-
-
 @scene("admin-jobs", who="operator", ours=False)
 def _(stage: Stage) -> str:
     history(stage)

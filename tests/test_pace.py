@@ -177,3 +177,8 @@ def test_an_ended_jobs_clock_is_never_moved_again(job):
     assert before.items == [0, 60]
     transitions.move(job, JobState.COMPLETED)
     assert (row(job).seconds, row(job).items) == (before.seconds, before.items)
+
+
+def test_it_goes_with_its_job(job):
+    job.delete()
+    assert not Pace.objects.exists()

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from bulkops import fingerprints, services
-from bulkops.models import Chunk, FailureGroup, Job, Outcome
+from bulkops.models import Chunk, Job, Outcome
 from bulkops.states import JobState, OutcomeState
 from tests.sample.operations import Telling
 

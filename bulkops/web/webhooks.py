@@ -12,6 +12,8 @@ from django.core.paginator import Paginator
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -36,18 +38,23 @@ class EndpointForm(forms.Form):
     """An endpoint, new or changed."""
 
     url = forms.CharField(
-        label="Address",
+        label=_("Address"),
         widget=forms.URLInput(attrs={"placeholder": "https://shop.example.org/hooks", "autocomplete": "off"}),
-        help_text="A program of yours that takes a POST over HTTPS, on the public internet.",
+        help_text=_("A program of yours that takes a POST over HTTPS, on the public internet."),
     )
     events = forms.MultipleChoiceField(
-        label="Tell it of",
+        label=_("Tell it of"),
         choices=[(str(event), f"{event}: {event.label}") for event in CHOSEN],
         widget=forms.CheckboxSelectMultiple,
         initial=[str(Event.COMPLETED), str(Event.FAILED)],
-        help_text="Of your own jobs.",
+        help_text=_("Of your own jobs."),
     )
-    description = forms.CharField(required=False, max_length=DESCRIPTION_CHARS, help_text="What it is for; optional.")
+    description = forms.CharField(
+        required=False,
+        max_length=DESCRIPTION_CHARS,
+        label=_("Description"),
+        help_text=_("What it is for; optional."),
+    )
 
     def clean_url(self) -> str:
         """Checked here too, so that the complaint stands beside the field."""
@@ -61,7 +68,7 @@ class SwitchableForm(EndpointForm):
     """One that there is."""
 
     enabled = forms.BooleanField(
-        required=False, label="Switched on", help_text="Switched on again, it gets what waited for it."
+        required=False, label=_("Switched on"), help_text=_("Switched on again, it gets what waited for it.")
     )
 
 
@@ -99,7 +106,7 @@ def webhook(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not form.is_valid():
         return _one(request, endpoint, form=form, status=422)
     registering.change(endpoint, **form.cleaned_data)
-    messages.success(request, "Changed.")
+    messages.success(request, gettext("Changed."))
     return redirect("bulkops:webhook", endpoint.pk)
 
 
@@ -131,7 +138,7 @@ def replay(request: HttpRequest, pk: UUID, delivery: UUID) -> HttpResponse:
     found = endpoint.deliveries.select_related("endpoint").filter(pk=delivery).first()
     if found is None:
         raise Http404("There is no such delivery.")
-    return _done(request, endpoint, lambda: registering.replay(found), "It is sent again.")
+    return _done(request, endpoint, lambda: registering.replay(found), gettext("It is sent again."))
 
 
 @require_POST

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils import timezone
 from django.views.csrf import csrf_failure
 
 from bulkops import tokens
 from bulkops.exceptions import NotAllowedNow
 from bulkops.models import Job
 from bulkops.states import JobState
+from bulkops.webhooks.models import Delivery, DeliveryAttempt, Endpoint
 from tests.screenshots.stage import Stage
 
 if TYPE_CHECKING:
@@ -151,39 +153,10 @@ def _(stage: Stage) -> str:
     return "/jobs/open/?id=1b4e28ba-2fa1-4d2b-883f-0016d3cca427"
 
 
-@scene("jobs")
-def _(stage: Stage) -> str:
-    history(stage)
-    stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3, "skipped": 18}, ago=125)
-    return "/jobs/"
-
-
-@scene("jobs-of-everybody", who="operator")
-def _(stage: Stage) -> str:
-    history(stage)
-    other = stage.person("rosalind.franklin-with-a-long-name@crystallography.example.org")
-    stage.job(JobState.RUNNING, owner=other, total=480, counts={"succeeded": 120}, tags=["autumn", "prices"])
-    return "/jobs/?owner=all"
-
-
 @scene("jobs-none-found")
 def _(stage: Stage) -> str:
     history(stage)
     return "/jobs/?search=no+such+name&state=active&since=tomorrow"
-
-
-@scene("active-jobs", who="operator")
-def _(stage: Stage) -> str:
-    for number, state in enumerate((JobState.RUNNING, JobState.PAUSED, JobState.RUNNING)):
-        owner = stage.person(f"colleague{number}")
-        counts = {"succeeded": 7_200 * (number + 1), "failed": number}
-        stage.job(state, owner=owner, total=48_210, counts=counts, name=(LONG, UNBROKEN, "")[number], ago=60)
-    return "/jobs/active/"
-
-
-@scene("active-jobs-none", who="operator")
-def _(stage: Stage) -> str:
-    return "/jobs/active/"
 
 
 def history(stage: Stage) -> None:
@@ -497,6 +470,37 @@ def _make_token(page: Page, stage: Stage) -> None:
 @scene("tokens-made", act=_make_token)
 def _(stage: Stage) -> str:
     return "/tokens/"
+
+
+@scene("webhooks-none")
+def _(stage: Stage) -> str:
+    return "/webhooks/"
+
+
+@scene("webhooks")
+def _(stage: Stage) -> str:
+    webhook(stage)
+    return "/webhooks/"
+
+
+@scene("webhook")
+def _(stage: Stage) -> str:
+    return f"/webhooks/{webhook(stage).pk}/"
+
+
+def webhook(stage: Stage) -> Endpoint:
+    """Of two deliveries one arrived; the other is tried again."""
+    address = "https://hooks.example.org/bulkops/jobs/ended/for-the-team-that-looks-after-the-prices?key=autumn"
+    endpoint = Endpoint.objects.create(
+        owner=stage.owner, url=address, description="Prices changed", events=["job.completed"], secret="x",
+        failing_since=timezone.now(),
+    )  # fmt: skip
+    job = stage.job(JobState.COMPLETED, counts={"succeeded": 40})
+    for state in ("delivered", "pending"):
+        delivery = Delivery.objects.create(endpoint=endpoint, job=job, event="job.completed", body="{}", state=state)
+        words = "" if state == "delivered" else "The answer was 503 Service Unavailable."
+        DeliveryAttempt.objects.create(delivery=delivery, seconds=0.21, error=words, answer="Come back later.")
+    return endpoint
 
 
 @scene("problems")

@@ -19,6 +19,7 @@ from django.utils import translation
 from bulkops import inputs, registry
 from bulkops.models import ApiToken, FailureGroup, Job, Outcome
 from bulkops.templatetags.bulkops import short
+from bulkops.webhooks.models import DeliveryAttempt, Endpoint, Event
 from tests.screenshots.scenes import SCENES
 from tests.screenshots.stage import Stage
 
@@ -38,7 +39,7 @@ DATA = {"value", "files", "status"}
 IN_ENGLISH = {"card", "wall-cards", "spoken"}
 """What the card says is `progress.py`'s, the same words in the API and the shell."""
 FIGURES = re.compile(
-    r"\d{4}-\d\d-\d\d[ T\d:]*|[0-9a-f]{8}-[0-9a-f-]{27}|\b\d[\d,.]* ?(?:s|min|h|d|B|KB|MB|bytes)\b|UTC"
+    r"https?://\S+|\d{4}-\d\d-\d\d[ T\d:]*|[0-9a-f]{8}-[0-9a-f-]{27}|\b\d[\d,.]* ?(?:s|min|h|d|B|KB|MB|bytes)\b|UTC"
 )
 
 
@@ -119,6 +120,9 @@ def own_words(stage: Stage) -> list[str]:
         own += [job.owner.get_username(), job.operation, *job.tags, *map(str, job.params.values())]
     for message, result in Outcome.objects.values_list("message", "result"):
         own += [message, short(result)]
+    own += DeliveryAttempt.objects.values_list("error", flat=True)
+    own += Endpoint.objects.values_list("description", flat=True)
+    own += [*Event.values, *map(str, Event.labels), "Standard Webhooks"]
     own += FailureGroup.objects.values_list("words", flat=True)
     own += get_user_model().objects.values_list(get_user_model().USERNAME_FIELD, flat=True)
     own += ApiToken.objects.values_list("name", flat=True)

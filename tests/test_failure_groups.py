@@ -204,7 +204,7 @@ def test_whoever_holds_the_jobs_lock_holds_no_worker_up(owner, worker):
 
 
 def test_a_failure_that_could_not_be_stored_is_in_a_group_too(owner, worker, monkeypatch):
-    monkeypatch.setattr("bulkops.engine.results.storable.text", lambda text, limit: f"{text}\x00")
+    monkeypatch.setattr("bulkops.engine.results.storable.text", lambda text, limit: str(text).replace("bad", "\x00"))
     job = services.submit(user=owner, operation="habits", items=["raise"])
     worker.finish(job)
     assert groups(job) == [(1, "(this text could not be stored)", (0,))]

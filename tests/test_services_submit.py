@@ -254,12 +254,12 @@ def test_a_speed_limit_is_the_submitters_or_else_the_operations(person, operatio
     ("operation", "wanted", "words"),
     [
         ("refund-orders", 26, "limited to 25 items per second"),
-        ("note", 0, "must be from 0.001 to 100,000"),
-        ("note", -1, "must be from 0.001"),
-        ("note", 1e6, "must be from 0.001"),
-        ("note", float("nan"), "must be from 0.001"),
-        ("note", "5", "must be from 0.001"),
-        ("note", True, "must be from 0.001"),
+        ("note", 0, "items per second, from 0.001 to 100,000"),
+        ("note", -1, "items per second, from 0.001"),
+        ("note", 1e6, "items per second, from 0.001"),
+        ("note", float("nan"), "items per second, from 0.001"),
+        ("note", "5", "items per second, from 0.001"),
+        ("note", True, "items per second, from 0.001"),
     ],
 )
 def test_a_speed_limit_that_cannot_be_is_refused_in_words(person, operation, wanted, words):

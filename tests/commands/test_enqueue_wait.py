@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError, connection
 
-from bulkops import progress, services
+from bulkops import progress, services, snapshots
 from bulkops.management import watching
 from bulkops.management.commands import enqueue
 from bulkops.models import Job, Outcome
@@ -104,15 +104,15 @@ def test_ctrl_c_leaves_the_job_running_and_says_so(run, owner, lines, worker, be
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError, DatabaseError])
 def test_wait_outlives_a_database_that_is_away(run, owner, lines, worker, between_polls, monkeypatch, error):
-    figures = progress.of
+    figures = snapshots.of
 
     def away(_job):
         raise error("server closed the connection unexpectedly\n\tThis probably means …")
 
     between_polls(
-        lambda: monkeypatch.setattr(progress, "of", away),
+        lambda: monkeypatch.setattr(snapshots, "of", away),
         lambda: None,
-        lambda: monkeypatch.setattr(progress, "of", figures),
+        lambda: monkeypatch.setattr(snapshots, "of", figures),
         worker.drain,
     )
     ran = run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
@@ -160,7 +160,7 @@ def test_an_error_of_our_own_making_is_not_called_an_outage(run, owner, lines, w
     def wrong(_job):
         raise DataError("invalid input syntax")
 
-    monkeypatch.setattr(progress, "of", wrong)
+    monkeypatch.setattr(snapshots, "of", wrong)
     with pytest.raises(DataError):
         run("enqueue", "note", "--user", "owner", "--items", lines, "--wait")
 

@@ -33,6 +33,7 @@ from bulkops.exceptions import (
     UnknownOperation,
 )
 from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploads
+from bulkops.web.again import Again
 from bulkops.web.forms import SubmitForms
 from bulkops.web.guards import database_may_be_away, form_stays, is_htmx, person_required
 from bulkops.web.starting import Promised, Start, counted
@@ -65,7 +66,9 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
     if not permissions.may_submit(request.user, found):
         raise PermissionDenied(gettext("You may not run “%(title)s”.") % {"title": found.title})
     if request.method != "POST":
-        return _form(request, found, SubmitForms(found, request, posted=False, again=_job_to_repeat(request, found)))
+        again = Again.of(request.user, request.GET.get("again", ""), found)
+        last = Again.last_run(request.user, found) if again is None else None
+        return _form(request, found, SubmitForms(found, request, posted=False, again=again), last=last)
     bounded = uploads.bound(request)
     arrived = file_batches.bound(request) if found.takes_files else None
     try:
@@ -89,7 +92,8 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
 def _posted(
     request: HttpRequest, found: Operation, bounded: uploads.BoundedUpload, arrived: file_batches.BatchUpload | None
 ) -> HttpResponse:
-    attempt = Attempt(request, found, SubmitForms(found, request, arrived=arrived))
+    again = Again.of(request.user, request.POST.get("again", ""), found)
+    attempt = Attempt(request, found, SubmitForms(found, request, arrived=arrived, again=again))
     try:
         if _dropped(request, bounded) and "file" in attempt.forms.job.fields:
             attempt.field = "file"
@@ -104,15 +108,6 @@ def _posted(
 def _dropped(request: HttpRequest, bounded: uploads.BoundedUpload) -> bool:
     """Whether a file was too large; known once the body was read, which asking for its files does."""
     return not request.FILES and bounded.dropped is not None
-
-
-def _job_to_repeat(request: HttpRequest, found: Operation) -> Job | None:
-    """The job named by `?again=`, whose parameters fill the form."""
-    try:
-        job = fetch.visible_job(request.user, uuid.UUID(request.GET.get("again", "")))
-    except (ValueError, Http404):
-        return None
-    return job if job.operation == found.name else None
 
 
 def _form(

@@ -34,7 +34,7 @@ def button(response: Any) -> str:
 def seller(person: Callable[..., Any]) -> Client:
     """Who may reprice; there are twelve tickets."""
     event = Event.objects.create(name="Gala", starts_at=timezone.now())
-    Ticket.objects.bulk_create(Ticket(event=event, code=f"C{n}", price=100) for n in range(12))
+    Ticket.objects.bulk_create(Ticket(event=event, code=f"C{n}", seat=str(n), price=100) for n in range(12))
     return logged_in(person("seller", "ticketing.change_ticket"))
 
 

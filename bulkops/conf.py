@@ -82,6 +82,9 @@ class Conf:
     """How many invalid items an error message names."""
     preview_items: int = 5
     """Rows shown before a job is started."""
+    count_seconds: float = 1.0
+    """How long a preview may take to count, and again to read the first of, what an operation would find itself; then
+    it gives no number."""
     dry_run_items: int = 5
     """Items that a dry run tries at most."""
     dry_run_seconds: float = 10.0

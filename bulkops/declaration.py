@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.functional import Promise
 
 from bulkops.exceptions import OperationMisdeclared
 from bulkops.operation import FASTEST, SLOWEST, Operation, is_rate
@@ -32,7 +33,9 @@ METHODS = {
     "process": "item, params, context",
     "finish": "params, summary",
     "authorize": "user, params",
+    "count_items": "params",
 }
+WORDED = {"item_name": "ticket", "item_name_plural": "tickets", "effect": "will change"}
 MOST = 32_767
 """Of workers and of attempts; PostgreSQL's smallint."""
 ALIKE = 0.8
@@ -64,6 +67,12 @@ OTHER_NAMES = {
     "get_items": "items",
     "get_queryset": "items",
     "on_finish": "finish",
+    "item_label": "item_name",
+    "verbose_name": "item_name",
+    "verbose_name_plural": "item_name_plural",
+    "total": "count_items",
+    "count": "count_items",
+    "get_count": "count_items",
 }
 """What other libraries call it."""
 
@@ -139,6 +148,7 @@ def _attribute_faults(operation: Operation) -> Iterator[str]:
         yield ": `backoff` must be two numbers of seconds, the first wait and the longest, such as (2, 300)."
     yield from _policy_faults(operation)
     yield from _secret_faults(operation)
+    yield from _wording_faults(operation)
 
 
 def _count_faults(operation: Operation) -> Iterator[str]:
@@ -169,6 +179,14 @@ def _secret_faults(operation: Operation) -> Iterator[str]:
     elif unknown := [name for name in secret if name not in fields]:
         known = f"; it has {', '.join(fields)}." if fields else "."
         yield f": `secret` names {', '.join(map(str, unknown))}, but Params has no such field{known}"
+
+
+def _wording_faults(operation: Operation) -> Iterator[str]:
+    for label in ("item_name", "item_name_plural", "effect"):
+        words: Any = getattr(operation, label)
+        may_be_empty = label == "item_name_plural"
+        if not isinstance(words, str | Promise) or not (may_be_empty or str(words).strip()):
+            yield f': `{label}` must be words such as "{WORDED[label]}", not {words!r}.'
 
 
 def _policy_faults(operation: Operation) -> Iterator[str]:

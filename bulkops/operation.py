@@ -131,6 +131,12 @@ class Operation:
     """The queue whose workers run it."""
     secret: ClassVar[tuple[str, ...]] = ()
     """Names of parameters that are shown as ••• everywhere."""
+    item_name: ClassVar[str] = "item"
+    """What people call one of its items: "ticket"."""
+    item_name_plural: ClassVar[str] = ""
+    """What they call several: "entries". Empty: the other with an s."""
+    effect: ClassVar[str] = "will be processed"
+    """What becomes of the items, as the start button says it before: "1,204 tickets will change"."""
 
     Params: ClassVar[type[forms.Form] | None] = None
     """A form of the parameters; page, API and shell validate with it."""
@@ -154,6 +160,13 @@ class Operation:
     def finish(self, params: dict[str, Any], summary: dict[str, int]) -> Any:
         """Runs once after the last item, in the transaction that ends the job. What it returns is the job's result."""
 
+    def count_items(self, params: dict[str, Any]) -> int | None:
+        """How many `items` would find, cheaply, for the page that asks whether to start; None: nobody can tell.
+
+        Left out, a queryset is counted and a list measured, where that takes no longer than `count_seconds`. What is
+        declared here is asked instead, and `items` is then left to the worker. It may only read.
+        """
+
     # -- what the rest of bulkops asks an operation
 
     @property
@@ -165,6 +178,10 @@ class Operation:
     def description(self) -> str:
         """The class docstring's first paragraph."""
         return " ".join(inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].split())
+
+    def counted(self, number: int) -> str:
+        """“1 ticket”, “1,204 tickets”."""
+        return f"{number:,} {self.item_name if number == 1 else self.item_name_plural or f'{self.item_name}s'}"
 
     @property
     def collects(self) -> bool:

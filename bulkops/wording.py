@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkops import lineage, permits
+from bulkops import lineage, permits, registry
+from bulkops.exceptions import UnknownOperation
 from bulkops.states import ENDED, JobState
 
 if TYPE_CHECKING:
@@ -84,13 +85,22 @@ def _story(job: Job, figures: Progress) -> str:
     if figures.rate_per_second and figures.processed > 1:
         took += f", {rate(figures.rate_per_second)}"
     whole = figures.processed == total
-    done = f"All {total:,} items" if whole and total > 1 else f"{figures.processed:,} of {counted(total, 'item')}"
+    named = items(job.operation, total)
+    done = f"All {named}" if whole and total > 1 else f"{figures.processed:,} of {named}"
     parts = [f"{done} {'was' if figures.processed == 1 else 'were'} processed{took}"]
     bad = [(figures.failed, "failed"), (figures.in_doubt, "in doubt"), (figures.skipped, "skipped")]
-    named = [f"{n:,} {words}" for n, words in bad if n]
-    parts += [": " + ", ".join(named)] if named else []
+    ill = [f"{n:,} {words}" for n, words in bad if n]
+    parts += [": " + ", ".join(ill)] if ill else []
     stays = "" if whole else " What was done stays done."
     return "".join(parts) + "." + stays
+
+
+def items(operation: str, number: int) -> str:
+    """So many of the operation's items, by the name that its author gave them: “1,204 tickets”."""
+    try:
+        return registry.get(operation).counted(number)
+    except UnknownOperation:
+        return counted(number, "item")
 
 
 def counted(number: int, noun: str) -> str:

@@ -28,7 +28,7 @@ LAYERS = (
     {"dispatch", "doubt", "lineage"},
     {"holds", "wording"},
     {"progress", "diagnosis"},
-    {"status", "report", "snapshots", "item_values", "what_failed", "ledger_pages"},
+    {"status", "report", "snapshots", "item_values", "what_failed", "ledger_pages", "lookahead"},
     {"services", "engine"},
     {"cluster", "checks", "retention", "dry_run", "testing", "scheduling"},
     {"web", "api", "admin", "admin_actions", "management"},

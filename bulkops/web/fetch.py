@@ -33,6 +33,16 @@ def job_of_key(user: Any, key: str) -> Job | None:
     return Job.objects.filter(pk__in=IdempotencyKey.objects.filter(user=user, key=key).values("job")).first()
 
 
+def last_runs(user: Any, operations: list[str]) -> dict[str, Job]:
+    """The newest job that this user started of each of these operations, those of schedules aside. One query.
+
+    It reads all jobs of the user's, narrowly: 30,000 of them need no index of their own for that.
+    """
+    mine = Job.objects.filter(owner=user, operation__in=operations, schedule="")
+    mine = mine.only("operation", "state", "total", "created_at")
+    return {job.operation: job for job in mine.order_by("operation", "-created_at").distinct("operation")}
+
+
 def newest_jobs(user: Any) -> list[Job]:
     """The user's own latest jobs, but for the active one, which has a card of its own."""
     mine = Job.objects.select_related("owner").filter(owner=user).exclude(slot=transitions.user_slot(user))

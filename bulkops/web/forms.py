@@ -17,6 +17,7 @@ from bulkops.conf import conf
 from bulkops.exceptions import InputTooLarge, InvalidItems
 from bulkops.operation import FASTEST, SLOWEST
 from bulkops.web import file_batches, uploads
+from bulkops.web.again import gone
 from bulkops.web.columns import PREFIX, ColumnsForm, answered
 from bulkops.webhooks import outbox
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
     from django.http import HttpRequest
 
-    from bulkops.models import Job
     from bulkops.operation import Operation
+    from bulkops.web.again import Again
     from bulkops.web.file_batches import BatchUpload, KeptBatch
 
 # The others are names, the same in every language.
@@ -47,6 +48,11 @@ def _how_to_paste(operation: Operation, fields: list[str]) -> str:
     if not operation.collects:
         return words
     return f"{words} {gettext('Leave it empty to take all that the operation finds itself.')}"
+
+
+def _initial(again: Again | None) -> dict[str, Any]:
+    """Of a form that an earlier run fills: its items too, since without them an operation might take all it finds."""
+    return {} if again is None else {**again.options, "again": str(again.job.pk), "same_items": again.offers_items}
 
 
 class ManyFiles(forms.FileInput):
@@ -86,6 +92,8 @@ class JobForm(forms.Form):
         choices=[("", _("Detect")), *inputs.ENCODINGS.items()],
         help_text=_("Choose one if the preview shows wrong letters."),
     )
+    same_items = forms.BooleanField(required=False)
+    again = forms.CharField(required=False, widget=forms.HiddenInput)
     limit = forms.IntegerField(
         required=False,
         min_value=1,
@@ -100,8 +108,17 @@ class JobForm(forms.Form):
     rate_per_second = forms.FloatField(required=False, label=_("Items per second"))
     email_at_end = forms.BooleanField(required=False, label=_("Send me an e-mail when it has ended"))
 
-    def __init__(self, operation: Operation, *args: Any, has_address: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        operation: Operation,
+        data: Any = None,
+        files: Any = None,
+        *,
+        again: Again | None = None,
+        has_address: bool = False,
+    ) -> None:
+        super().__init__(data, files, initial=_initial(again))
+        self._offer_items_of(again)
         if not has_address:
             del self.fields["email_at_end"]
         if operation.parallelism == 1:
@@ -136,6 +153,13 @@ class JobForm(forms.Form):
         self.fields["file"].help_text = allowed % {"mb": mb, "items": f"{conf().file_items:,}"}
         if operation.takes_files:
             self._take_files(mb)
+
+    def _offer_items_of(self, again: Again | None) -> None:
+        if again is None or not again.offers_items:
+            del self.fields["same_items"], self.fields["again"]
+            return
+        box = self.fields["same_items"]
+        box.label, box.help_text = again.label, again.help_text
 
     def _take_files(self, mb: int) -> None:
         """Files are chosen; a list of names only makes sense where there are folders whose files may be named."""
@@ -185,23 +209,21 @@ class SubmitForms:
         request: HttpRequest,
         *,
         posted: bool = True,
-        again: Job | None = None,
+        again: Again | None = None,
         arrived: BatchUpload | None = None,
     ) -> None:
         self.operation = operation
         self.request = request
-        initial: dict[str, Any] = {} if again is None else {"limit": again.limit, "parallelism": again.parallelism}
-        if again is not None and again.rate_per_second != operation.rate_per_second:
-            initial["rate_per_second"] = again.rate_per_second
+        self.again = again
         given = (request.POST, request.FILES) if posted else (None, None)
-        self.job = JobForm(operation, *given, has_address=bool(outbox.address_of(request.user)), initial=initial)
+        self.job = JobForm(operation, *given, again=again, has_address=bool(outbox.address_of(request.user)))
         self.params: forms.BaseForm | None = None
         if operation.Params is not None:
             names = operation.Params.base_fields
             # Parameters keep their own names, unless one of them is also a field of every job.
             ours = {*JobForm.base_fields, *self.job.fields, "action", "idempotency_key"}
             prefix = "param" if set(names) & ours else None
-            before = {} if again is None else {k: v for k, v in again.params.items() if k not in operation.secret}
+            before = {} if again is None else again.params
             self.params = operation.Params(request.POST if posted else None, prefix=prefix, initial=before)
         self.kept: uploads.Kept | None = None
         self.columns: ColumnsForm | None = None
@@ -229,6 +251,8 @@ class SubmitForms:
             if self.kept is None:
                 self.job.add_error("file", gettext("The uploaded file is no longer there; choose it again."))
                 return False
+        if not self._may_take_same_items():
+            return False
         listed = self.kept or self.file
         if self.job.cleaned_data.get("items", "").strip() and (listed or self.batch):
             self.job.add_error("items", gettext("There is a file too. Give the items here or in a file, not both."))
@@ -240,6 +264,22 @@ class SubmitForms:
             self.job.add_error("file", gettext("Files were chosen too. Choose them or list them, not both."))
             return False
         return all(valid)
+
+    def _may_take_same_items(self) -> bool:
+        """Whether the box of the earlier run's items can be meant as it was sent; an unasked start of all never can."""
+        wish = self.request.POST.get("same_items", "")
+        if "same_items" not in self.job.fields:
+            if wish not in {"", "False"}:
+                self.job.add_error(None, gone())
+                return False
+            return True
+        others = self.job.cleaned_data.get("items", "").strip() or self.kept or self.file
+        if self.job.cleaned_data.get("same_items") and others:
+            self.job.add_error(
+                "same_items", gettext("Other items are given too. Take the same ones or give others, not both.")
+            )
+            return False
+        return True
 
     def _note_batch(self) -> bool:
         """Find the files that came with this request, or with an earlier one; those they replace are deleted."""
@@ -271,6 +311,12 @@ class SubmitForms:
     @property
     def errors(self) -> bool:
         return bool(self.job.errors or (self.params is not None and self.params.errors))
+
+    @property
+    def wrong(self) -> list[forms.BoundField]:
+        """The fields that are complained of, in the order of the page."""
+        forms_shown = [form for form in (self.params, self.job, self.columns) if form is not None]
+        return [field for form in forms_shown for field in form.visible_fields() if field.errors]
 
     @property
     def carried_answers(self) -> dict[str, str]:
@@ -308,6 +354,8 @@ class SubmitForms:
     def source(self) -> Source | None:
         """The items that were given, as a stream that may raise InputError or InputTooLarge; None without any."""
         asked = self.job.cleaned_data
+        if asked.get("same_items") and self.again is not None:
+            return Source("same_items", self.again.job.input_name, self.again.items())
         choice = inputs.Choice(
             format=asked.get("input_format", ""),
             encoding=asked.get("input_encoding", ""),

@@ -116,7 +116,7 @@ def active(request: HttpRequest) -> HttpResponse:
 
     Somebody whose session has ended is not taken to the log-in page: what stands in the form would be lost.
     """
-    shown = starting.Start.of(request.user)
+    shown = starting.Start.of(request.user, starting.Promised.of(request.GET, request.user))
     if shown.seen == request.GET.get("seen"):
         return _unchanged()
     return render(request, "bulkops/_start.html", {"start": shown})

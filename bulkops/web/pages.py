@@ -18,7 +18,8 @@ from bulkops.web import cards, fetch, responses
 from bulkops.web.details import Details
 from bulkops.web.failing import Failing
 from bulkops.web.fragments import history_context, now_context
-from bulkops.web.guards import database_may_be_away, person_required
+from bulkops.web.guards import database_may_be_away, is_htmx, person_required
+from bulkops.web.operation_list import OperationList
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -34,13 +35,16 @@ JOB_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNOREC
 @database_may_be_away
 @person_required
 def home(request: HttpRequest) -> HttpResponse:
-    """What I may run, what runs, what ran."""
+    """What I may run, what runs, what ran; for htmx, which asks for what was typed into its field, the former alone."""
+    # Going back with htmx on the page asks for the whole page, although it is htmx that asks.
+    if is_htmx(request) and "HX-History-Restore-Request" not in request.headers:
+        return render(request, "bulkops/_operations.html", {"operations": OperationList.of(request)})
     return _home(request)
 
 
 def _home(request: HttpRequest, *, status_code: int = 200, **more: Any) -> HttpResponse:
     context = {
-        "operations": [one for one in registry.every() if permissions.may_submit(request.user, one)],
+        "operations": OperationList.of(request),
         **now_context(request, fetch.active_job(request.user)),
         **history_context(request),
     }

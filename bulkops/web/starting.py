@@ -7,14 +7,61 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.shortcuts import resolve_url
-from django.utils.translation import gettext
+from django.utils.http import urlencode
+from django.utils.translation import gettext, ngettext
 
-from bulkops import liveness
+from bulkops import liveness, permissions, registry
 from bulkops.conf import conf
+from bulkops.exceptions import UnknownOperation
+from bulkops.operation import Operation
 from bulkops.web import cards, fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bulkops.models import Job
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What a start button says will happen: so many items of an operation."""
+
+    operation: Operation
+    count: int
+
+    @property
+    def words(self) -> str:
+        """“1,204 tickets will change”."""
+        effect = self.operation.effect
+        said = gettext("will be processed") if effect == Operation.effect else effect
+        return f"{counted(self.operation, self.count)} {said}"
+
+    @property
+    def query(self) -> str:
+        """The same in the address of the button's fragment, which is fetched anew on its own."""
+        return "&" + urlencode({"operation": self.operation.name, "count": str(self.count)})
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], user: Any) -> Promised | None:
+        """Read back from the address; none where it says nothing, or of an operation that this user may not run."""
+        count = query.get("count", "")
+        try:
+            operation = registry.get(query.get("operation", ""))
+        except UnknownOperation:
+            return None
+        if not (count.isascii() and count.isdecimal() and len(count) <= MOST_DIGITS):
+            return None
+        return cls(operation, int(count)) if permissions.may_submit(user, operation) else None
+
+
+MOST_DIGITS = 12
+
+
+def counted(operation: Operation, number: int) -> str:
+    """“1,204 tickets”; where the author gave no name, in the reader's language."""
+    if (operation.item_name, operation.item_name_plural) != (Operation.item_name, Operation.item_name_plural):
+        return operation.counted(number)
+    return ngettext("%(n)s item", "%(n)s items", number) % {"n": f"{number:,}"}
 
 
 @dataclass(frozen=True)
@@ -25,14 +72,16 @@ class Start:
     """The job that stands in the way."""
     no_worker: bool = False
     logged_out: bool = False
+    promised: Promised | None = None
+    """What pressing it will do, where that was found out."""
 
     @classmethod
-    def of(cls, user: Any) -> Start:
+    def of(cls, user: Any, promised: Promised | None = None) -> Start:
         """As it is for this user now."""
         if not user.is_authenticated:
             return cls(logged_out=True)
         job = fetch.active_job(user)
-        return cls(job, no_worker=job is None and liveness.workers_missing())
+        return cls(job, no_worker=job is None and liveness.workers_missing(), promised=promised)
 
     @property
     def disabled(self) -> bool:

@@ -7,6 +7,7 @@ therefore get 422 where a plain one gets 403, 413 or 503.
 from __future__ import annotations
 
 import itertools
+import sys
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from bulkops import batches, inputs, liveness, permissions, refusals, registry, services, uploaded_files
+from bulkops import batches, inputs, liveness, lookahead, permissions, refusals, registry, services, uploaded_files
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -32,9 +33,10 @@ from bulkops.exceptions import (
     UnknownOperation,
 )
 from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploads
+from bulkops.web.again import Again
 from bulkops.web.forms import SubmitForms
 from bulkops.web.guards import database_may_be_away, form_stays, is_htmx, person_required
-from bulkops.web.starting import Start
+from bulkops.web.starting import Promised, Start, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +66,9 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
     if not permissions.may_submit(request.user, found):
         raise PermissionDenied(gettext("You may not run “%(title)s”.") % {"title": found.title})
     if request.method != "POST":
-        return _form(request, found, SubmitForms(found, request, posted=False, again=_job_to_repeat(request, found)))
+        again = Again.of(request.user, request.GET.get("again", ""), found)
+        last = Again.last_run(request.user, found) if again is None else None
+        return _form(request, found, SubmitForms(found, request, posted=False, again=again), last=last)
     bounded = uploads.bound(request)
     arrived = file_batches.bound(request) if found.takes_files else None
     try:
@@ -88,7 +92,8 @@ def operation(request: HttpRequest, name: str) -> HttpResponse:
 def _posted(
     request: HttpRequest, found: Operation, bounded: uploads.BoundedUpload, arrived: file_batches.BatchUpload | None
 ) -> HttpResponse:
-    attempt = Attempt(request, found, SubmitForms(found, request, arrived=arrived))
+    again = Again.of(request.user, request.POST.get("again", ""), found)
+    attempt = Attempt(request, found, SubmitForms(found, request, arrived=arrived, again=again))
     try:
         if _dropped(request, bounded) and "file" in attempt.forms.job.fields:
             attempt.field = "file"
@@ -103,15 +108,6 @@ def _posted(
 def _dropped(request: HttpRequest, bounded: uploads.BoundedUpload) -> bool:
     """Whether a file was too large; known once the body was read, which asking for its files does."""
     return not request.FILES and bounded.dropped is not None
-
-
-def _job_to_repeat(request: HttpRequest, found: Operation) -> Job | None:
-    """The job named by `?again=`, whose parameters fill the form."""
-    try:
-        job = fetch.visible_job(request.user, uuid.UUID(request.GET.get("again", "")))
-    except (ValueError, Http404):
-        return None
-    return job if job.operation == found.name else None
 
 
 def _form(
@@ -191,20 +187,27 @@ class Attempt:
         submission = services.check(
             user=self.request.user, operation=self.operation.name, **self._what(rows, source.name if source else "")
         )
-        total = submission.total or 0
         self._keep()
         if source is not None and source.batch is not None:
             head = [uploaded_files.columns(item) for item in head]
         trial = trying_out.trial(submission) if trying else None
+        total = submission.total
+        if submission.collects:
+            ahead = lookahead.look(self.operation, self.operation.clean_params(submission.params))
+            limit = submission.limit or sys.maxsize
+            head, total = ahead.head[:limit], None if ahead.total is None else min(ahead.total, limit)
         context = {
             "operation": self.operation,
             "forms": self.forms,
             "key": self.key or str(uuid.uuid4()),
-            "start": Start.of(self.request.user),
+            "start": Start.of(self.request.user, Promised(self.operation, total) if total else None),
+            "counted": "" if total is None else counted(self.operation, total),
+            "total": total,
             "kept": self.forms.kept,
-            "preview": inputs.Preview(head[:total], total) if source else None,
+            "collects": submission.collects,
+            "preview": inputs.Preview(head[:total], total) if total is not None else None,
             "reading": source.reading if source else None,
-            "left": max(0, total - len(head)),
+            "left": max(0, (total or 0) - len(head)),
             "limit": submission.limit,
             "params": self.operation.shown_params(submission.params),
             "tries": conf().dry_run_items,

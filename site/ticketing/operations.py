@@ -22,6 +22,8 @@ class Reprice(Operation):
     """Change the price of each ticket by some cents."""
 
     name = "reprice-tickets"
+    item_name = "ticket"
+    effect = "will change"
     permission = "ticketing.change_ticket"
     parallelism = 4
 
@@ -51,6 +53,8 @@ class Issue(Operation):
     """Make the image of each ticket, with the code that is scanned at the door."""
 
     name = "issue-tickets"
+    item_name = "ticket"
+    effect = "will get an image"
     permission = "ticketing.change_ticket"
     # A file is no part of a transaction, and drawing takes long enough not to hold one open meanwhile.
     transactional = False
@@ -90,6 +94,8 @@ class Refund(Operation):
     """Give the money of each order back through the payment provider."""
 
     name = "refund-orders"
+    item_name = "order"
+    effect = "will be refunded"
     permission = "ticketing.change_order"
     # No transaction stands open while another system thinks.
     transactional = False

@@ -27,7 +27,8 @@ expect.set_options(timeout=20_000)
 
 
 def start_button(page: Page) -> Any:
-    return page.get_by_role("button", name="Start", exact=True)
+    """“Start”, or after a preview “Start: 3 items will be processed”."""
+    return page.get_by_role("button", name=re.compile("^Start(:|$)"))
 
 
 def start_deposit(page: Page, pause: float) -> None:

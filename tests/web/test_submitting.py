@@ -71,7 +71,7 @@ def test_htmx_is_told_to_go_to_the_job(as_owner: Client) -> None:
 
 
 def test_what_no_button_says_starts_nothing(as_owner: Client) -> None:
-    assert b"Ready to start" in as_owner.post(DEPOSIT, {"amount": "5", "action": "begin"}).content
+    assert b"Nothing has been started yet" in as_owner.post(DEPOSIT, {"amount": "5", "action": "begin"}).content
     assert not Job.objects.exists()
 
 

@@ -95,3 +95,14 @@ def test_an_answer_that_comes_while_its_endpoint_is_deleted_is_let_go_of(endpoin
 @pytest.fixture
 def sender() -> Cluster:
     return Cluster.objects.create(name="sender", alive_until=from_now(1_000), workers=1, queues=["default"])
+
+
+def test_a_cluster_that_counts_as_dead_takes_nothing(endpoint: Any, sender: Cluster):
+    """Frozen, say: its sender goes on, and others take up whatever it holds."""
+    registering.send_test(endpoint(URL))
+    frozen = Cluster.objects.create(name="frozen", alive_until=from_now(-1), workers=1, queues=["default"])
+    assert claiming.claim(frozen.pk, 8) == []
+    assert len(claiming.claim(sender.pk, 8)) == 1
+    assert claiming.claim(frozen.pk, 8) == []
+    frozen.delete()
+    assert claiming.claim(frozen.pk, 8) == []

@@ -97,6 +97,8 @@ class Recent:
         if len(self.points) < SAMPLES or last[0] - first[0] < SECONDS or counted < ITEMS or items <= 0:
             return None
         rate, spread, length = self._speed()
+        if not rate:  # what was counted lies before the parts: nothing moves any more
+            return None
         lately = _rate(self.points[-max(2, len(self.points) // 3) - 1], last)
         # What is left was counted now; the rates were, at the last sample.
         left = items + self.now[1] - last[1]
@@ -119,12 +121,14 @@ class Recent:
         # From the end, so that a shorter part is the oldest one.
         bounds = self.points[::-1][::size][::-1]
         rate = _rate(bounds[0], bounds[-1])
+        if not rate:
+            return 0.0, math.inf, 0.0
         length = (bounds[-1][0] - bounds[0][0]) / (len(bounds) - 1)
         parts = list(pairwise(bounds))
         # Weighed by their length: a short part tells little.
         squares = sum((_rate(a, b) - rate) ** 2 * (b[0] - a[0]) for a, b in parts) / (bounds[-1][0] - bounds[0][0])
         few = len(parts) / (len(parts) - 1) if len(parts) > 1 else 2.0
-        return rate, (math.sqrt(squares * few) / rate if rate else math.inf), length
+        return rate, math.sqrt(squares * few) / rate, length
 
 
 def _rate(first: Point, last: Point) -> float:

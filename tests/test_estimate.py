@@ -131,6 +131,13 @@ def test_there_is_none_where_nothing_moves_any_more():
     assert Recent(points, points[-1]).left(5000) is None
 
 
+def test_there_is_none_where_all_that_was_counted_came_at_the_very_beginning():
+    points = [(0.0, 0), *[(3.0 * n, 5) for n in range(1, 10)]]  # as where the others wait for their next attempt
+    assert Recent(points, points[-1]).left(100) is None
+    at_once = [(0.0, 0), (3.0, 1000), (3.0, 1000), (4.0, 1000), *[(30.0, 1000)] * 6]
+    assert Recent(at_once, at_once[-1]).left(100) is None
+
+
 def test_there_is_none_where_nothing_is_left():
     assert Recent(steady(10, 20), (57.0, 570)).left(0) is None
 

@@ -134,7 +134,7 @@ class OneWebhook(ApiView):
     @call("Delete a webhook", {204: OpenApiResponse(description="It is gone.")}, "not-found", "csrf-failed")
     def delete(self, request: Request, pk: UUID) -> Response:
         """With all its deliveries; what waits for it is not sent."""
-        mine(request, pk).delete()
+        registering.delete(mine(request, pk))
         return Response(status=204)
 
 

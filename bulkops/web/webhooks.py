@@ -146,7 +146,8 @@ def replay(request: HttpRequest, pk: UUID, delivery: UUID) -> HttpResponse:
 @person_required
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     """With its deliveries; pressing twice changes nothing."""
-    registering.of_user(request.user).filter(pk=pk).delete()
+    for endpoint in registering.of_user(request.user).filter(pk=pk):
+        registering.delete(endpoint)
     return redirect("bulkops:webhooks")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef, Q, Subquery
 
@@ -42,11 +43,13 @@ def claim(cluster_id: int, most: int, most_failing: int | None = None) -> list[C
     """Take the oldest due delivery of up to so many endpoints, those first that have waited longest.
 
     Of endpoints that failed the last time `most_failing` at most, and after the others: those that hang do not take all
-    places. Commits. Locks the endpoints for that moment, and passes by those that somebody else has locked.
+    places. None for a cluster that counts as dead, as one whose leader is frozen: what it holds is free to others.
+    Commits. Locks the endpoints for that moment, and passes by those that somebody else has locked.
     """
     with transaction.atomic():
         first = _due(OuterRef("pk")).order_by().values("endpoint").annotate(first=Min("due")).values("first")
-        free = _free().filter(Exists(_due(OuterRef("pk")))).annotate(first=Subquery(first)).order_by("first", "pk")
+        free = _free().filter(Exists(_alive(cluster_id)), Exists(_due(OuterRef("pk"))))
+        free = free.annotate(first=Subquery(first)).order_by("first", "pk")
         # Locked without the holder's row, and looked at again by PostgreSQL once it has the lock.
         lockable = free.select_for_update(skip_locked=True, no_key=True, of=("self",))
         locked = list(lockable.filter(failing_since=None)[:most])
@@ -77,6 +80,11 @@ def let_go(claimed: Claimed) -> None:
 def let_go_all(cluster_id: int) -> None:
     """End the leases of a cluster whose process that sends is gone. Commits by itself."""
     Endpoint.objects.filter(holder=cluster_id).update(leased_until=None, holder=None)
+
+
+def _alive(cluster_id: int) -> QuerySet[Any]:
+    clusters = apps.get_model("bulkops", "Cluster").objects  # its module imports this package's models
+    return clusters.filter(pk=cluster_id, alive_until__gt=ClockTimestamp())
 
 
 def _free() -> QuerySet[Endpoint]:

@@ -25,15 +25,24 @@ OF_STATE: dict[str, Event] = {
 }
 
 
+# The ORM has no KEY SHARE: a deletion waits for it, however long the caller goes on, and nothing else does. Without it
+# an endpoint that is deleted meanwhile would be missed at the commit, and a job could not end for that.
+_TO_TELL = """
+SELECT id, kind, events, owner_id FROM bulkops_endpoint WHERE owner_id = %s AND disabled_at IS NULL
+ORDER BY created_at, id FOR KEY SHARE
+"""
+
+
 def note(job: Job, *, origin: str, state: str) -> None:
     """Have the owner's endpoints told that the job came from one state into another, where they want to be.
 
-    One query for an owner who has none. A job ends once: a doubt that is settled later is no news here.
+    One query for an owner who has none. Keeps the endpoints from being deleted until the caller commits. A job ends
+    once: a doubt that is settled later is no news here.
     """
     event = OF_STATE.get(state)
     if event is None or origin in ENDED:
         return
-    known = Endpoint.objects.filter(owner=job.owner_id, disabled_at=None).only("kind", "events", "owner")
+    known = Endpoint.objects.raw(_TO_TELL, [job.owner_id])
     wanting = [one for one in known if _wants(one, event, job)]
     if wanting:
         body = bodies.of_job(event, job)

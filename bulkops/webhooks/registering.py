@@ -106,6 +106,17 @@ def change(
     return endpoint
 
 
+def delete(endpoint: Endpoint) -> None:
+    """Delete it with its deliveries; what waits for it is not sent.
+
+    Locks it first, so that a job which ends at this moment, and a courier that comes back, write before that or not at
+    all.
+    """
+    with transaction.atomic():
+        for locked in Endpoint.objects.select_for_update().filter(pk=endpoint.pk):
+            locked.delete()
+
+
 def rotate(endpoint: Endpoint) -> str:
     """A new secret, which is shown this once; the former one signs too for a day, so that nothing is refused."""
     endpoint.previous_secret, endpoint.secret = endpoint.secret, signing.new_secret()

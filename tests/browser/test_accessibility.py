@@ -78,6 +78,35 @@ def overflow(page: Page) -> list[str]:
     return found
 
 
+def overlapping(page: Page) -> list[str]:
+    """Texts that lie one over another, by more than the few pixels that two lines' boxes share."""
+    found: list[str] = page.evaluate(
+        """() => {
+          const cut = (box, one) => {
+            if (!one || one === document.body) return box;
+            const frame = getComputedStyle(one).overflow === 'visible' ? box : one.getBoundingClientRect();
+            return cut({left: Math.max(box.left, frame.left), right: Math.min(box.right, frame.right),
+                        top: Math.max(box.top, frame.top), bottom: Math.min(box.bottom, frame.bottom)}, one.parentElement);
+          };
+          const texts = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            const seen = node.parentElement.checkVisibility({opacityProperty: true, visibilityProperty: true});
+            if (node.data.trim() && seen && !node.parentElement.closest('.unseen, noscript, script'))
+              for (const box of range.getClientRects())
+                texts.push({node, said: node.data.trim().slice(0, 40), box: cut(box, node.parentElement)});
+          }
+          return texts.flatMap(({node, said, box}, index) => texts.slice(index + 1).filter((other) =>
+            other.node !== node &&
+            Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left) > 4 &&
+            Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top) > 6
+          ).map((other) => said + ' / ' + other.said));
+        }"""
+    )
+    return found
+
+
 def loose(policies: dict[str, str], *, but: tuple[str, ...] = ()) -> list[str]:
     """Sources in a policy that anybody could use; a page without a policy counts too."""
     found = [address for address, policy in policies.items() if "default-src" not in policy]
@@ -98,8 +127,10 @@ def test_a_page_is_usable_by_everybody_light_and_dark_wide_and_narrow(
         assert [one for one in violations(page) if one.partition(":")[0] not in EXCUSED.get(name, ())] == []
         page.emulate_media(color_scheme="dark")
         assert violations(page, *BY_COLOUR) == []
+        assert overlapping(page) == []
         page.set_viewport_size({"width": NARROW, "height": 640})
         assert overflow(page) == []
+        assert overlapping(page) == []
         assert violations(page, *BY_WIDTH) == []
         assert page.title() != ""
     assert ear.errors() == []

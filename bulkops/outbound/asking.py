@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Shorter than what web servers keep an idle connection for: one closed as it is used looks like a lost answer.
 _KEPT_SECONDS = 1.0
-_CONNECTIONS = 8
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]{0,8190}[!-~])?)?")
 OURS = frozenset(
@@ -169,7 +168,7 @@ def check_headers(headers: Sequence[tuple[str, str]]) -> None:
 def _pool(_process: int, ca_file: str, _networks: tuple[str, ...] | None) -> httpcore.ConnectionPool:
     return httpcore.ConnectionPool(
         ssl_context=_ssl_context(ca_file),
-        max_connections=_CONNECTIONS,
+        max_connections=None,  # how many are asked at once, callers say: here, those that hang would hold up others
         keepalive_expiry=_KEPT_SECONDS,
         retries=0,
         network_backend=CheckedNetwork(),

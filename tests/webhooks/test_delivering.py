@@ -267,6 +267,25 @@ def test_a_hanging_receiver_holds_up_no_other(
     assert list(answered) == [200, None], "the other one was told long before"
 
 
+def test_so_many_are_asked_at_once_as_the_setting_says(endpoint: Any, peers: Any, ended: Any, deliver: Any, site: Any):
+    everybody = 12
+    site(webhook_parallel=everybody, webhook_endpoints=everybody)
+    together = threading.Barrier(everybody)
+
+    def reply(asked: Any) -> Reply:
+        if b"webhook.test" not in asked.body:
+            together.wait(10)
+        return Reply()
+
+    to = peers(reply)
+    made = [endpoint(to.url) for _ in range(everybody)]
+    registering.send_test(made[0])
+    assert deliver() == 1
+    ended()
+    assert deliver() == everybody
+    assert set(attempts()) == {(200, "")}
+
+
 def test_endpoints_that_fail_come_last_and_take_so_many_places_at_most(endpoint: Any, receiver: Any, ended: Any):
     url = receiver().url
     made = [endpoint(url) for _ in range(4)]

@@ -343,6 +343,19 @@ def test_an_attempt_whose_lease_was_lost_decides_nothing_but_a_success(endpoint:
     assert (made.leased_until, DeliveryAttempt.objects.count()) == (None, 3)
 
 
+def test_what_was_delivered_late_is_not_failed_by_the_attempt_that_followed(endpoint: Any, receiver: Any, ended: Any):
+    endpoint(receiver().url)
+    ended()
+    cluster = Cluster.objects.create(name="one", alive_until=from_now(60), workers=1, queues=[])
+    (first,) = claiming.claim(cluster.pk, 8)
+    claiming.let_go_all(cluster.pk)
+    (second,) = claiming.claim(cluster.pk, 8)
+    recording.record(first, Said(20.0, "", 200))
+    recording.record(second, Said(1.0, "It answered 410.", 410))
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.due) == ("delivered", None)
+
+
 def test_an_endpoint_deleted_while_it_is_called_is_nobodys_trouble(endpoint: Any, receiver: Any, ended: Any):
     made = endpoint(receiver().url)
     ended()

@@ -48,7 +48,7 @@ class Couriers:
         self._cluster = cluster
         self._process: ForkProcess | None = None
         self._began = 0.0
-        self._next_look = 0.0
+        self._next_look = self._stops_until = 0.0
         self._listening_on: Any = None
 
     def look(self) -> None:
@@ -83,14 +83,18 @@ class Couriers:
         driver.notifies.clear()
         return told or time.monotonic() >= self._next_look
 
+    def ask_to_stop(self) -> None:
+        """Let it end what it has in hand, for a moment, while the workers end theirs."""
+        self._stops_until = time.monotonic() + STOP_SECONDS
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> None:
-        """Let it end what it has in hand, for a moment; the leases go with the cluster's row."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        self._process.join(STOP_SECONDS)
-        self._process.kill()
-        self._process.join()
+        """End it when that moment is over; the leases go with the cluster's row."""
+        if self._process is not None:
+            self._process.join(max(0.0, self._stops_until - time.monotonic()))
+            self._process.kill()
+            self._process.join()
 
     def _end_if_stuck(self, process: ForkProcess) -> None:
         most = courier.ROUND_SECONDS + conf().webhook_timeout_seconds + claiming.MARGIN_SECONDS

@@ -160,7 +160,7 @@ class Leader:
         if self._schedules is not None:
             self._schedules.stop()
         if self._couriers is not None:
-            self._couriers.stop()
+            self._couriers.ask_to_stop()
         asked_at = 0.0
         while self.workers.any_left:
             if time.monotonic() - asked_at >= ASK_AGAIN_SECONDS:
@@ -171,6 +171,8 @@ class Leader:
             self._look_after_workers(replace=False)
             self._round_if_due()
             time.sleep(LOOK_SECONDS)
+        if self._couriers is not None:
+            self._couriers.stop()
         try:
             self._record_dead()
             rescue.release_gone(self.cluster, living=self.workers.living)

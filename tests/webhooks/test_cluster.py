@@ -76,7 +76,11 @@ def test_a_cluster_stops_although_a_receiver_hangs(owner: Any, endpoint: Any, pe
     cluster = clusters(workers=1, **WORDS)
     services.submit(user=owner, operation="note", items=["1"])
     wait_for(lambda: hanging.ids, 15, "the webhook")
-    assert cluster.terminate(seconds=8) == 0
+    (courier,) = couriers(cluster)
+    cluster.leader.send_signal(signal.SIGTERM)
+    wait_for(lambda: "event=worker_ended" in cluster.log.read_text(), 8, "the worker's end")
+    assert courier in cluster.group(), "no worker's end waits for a receiver"
+    assert cluster.leader.wait(8) == 0
     assert Delivery.objects.get().state == "pending"
     wait_for(lambda: not cluster.group(), 3, "the end of all its processes")
     hanging.hold.set()

@@ -66,14 +66,14 @@ def _delivered(endpoint: Endpoint, delivery: Delivery) -> None:
 def _failed(endpoint: Endpoint, delivery: Delivery, said: Said) -> None:
     waits = conf().webhook_retry_seconds
     tries = delivery.tries + 1
-    # What an attempt delivered whose lease was lost stays so: nothing is left to be tried.
-    waiting = Delivery.objects.filter(pk=delivery.pk, state=DeliveryState.PENDING)
+    # What was delivered by an attempt whose lease was lost stays so: nothing is left to be tried.
+    of_it = {"pk": delivery.pk, "state": DeliveryState.PENDING}
     if tries > len(waits) or said.status == HTTPStatus.GONE:
-        waiting.update(state=DeliveryState.FAILED, due=None, tries=tries)
+        Delivery.objects.filter(**of_it).update(state=DeliveryState.FAILED, due=None, tries=tries)
     else:
         # Spread, or all that failed together would come back together.
         wait = waits[tries - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
-        waiting.update(due=from_now(max(wait, said.wait_seconds)), tries=tries)
+        Delivery.objects.filter(**of_it).update(due=from_now(max(wait, said.wait_seconds)), tries=tries)
     now = database_now()
     since = endpoint.failing_since or now
     Endpoint.objects.filter(pk=endpoint.pk).update(

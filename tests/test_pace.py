@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from bulkops import pace, services, transitions
 from bulkops.clock import from_now
+from bulkops.cluster.leader import Leader
 from bulkops.models import Chunk, Cluster, Job, Pace
 from bulkops.states import JobState
 
@@ -139,6 +140,16 @@ def test_a_cluster_that_takes_over_from_a_living_one_costs_no_time(job, alive):
     Cluster.objects.create(name="new", alive_until=from_now(60), workers=1, queues=["default"])
     work(job, 10, 60)
     assert row(job).seconds == pytest.approx([0, 3, 13], abs=0.5)
+
+
+def test_a_host_whose_clock_is_fast_does_not_stop_the_jobs_clock(job, alive):
+    alive.delete()
+    leader = Leader(workers=1, queues=["default"])
+    leader.cluster.started_at = timezone.now() + timedelta(hours=1)
+    leader._register()
+    Cluster.objects.update(started_at=F("started_at") - timedelta(minutes=1))  # which goes by
+    work(job, 3, 60)
+    assert row(job).seconds[-1] == pytest.approx(3, abs=0.5)
 
 
 def test_the_row_stays_small_and_the_latest_samples_are_all_kept(job):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, Error, InterfaceError, connection
 from django_q.conf import Conf as QueueConf
 
-from bulkops.clock import from_now
+from bulkops.clock import ClockTimestamp, from_now
 from bulkops.cluster.couriers import Couriers, serves
 from bulkops.cluster.schedules import Schedules
 from bulkops.cluster.strays import Strays
@@ -90,6 +90,7 @@ class Leader:
     def _register(self) -> None:
         while not self._signals:
             try:
+                self.cluster.started_at = ClockTimestamp()  # no host's own clock: how fast jobs are is told by it
                 self.cluster.alive_until = from_now(conf().cluster_alive_seconds)
                 self.cluster.save(force_insert=True)
                 self._outage.over()

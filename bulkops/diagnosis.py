@@ -68,6 +68,8 @@ class RecentError:
     operation: str
     at: datetime
     what: str
+    position: int | None = None
+    """Of the item, where it is one that failed."""
 
 
 @dataclass(kw_only=True)
@@ -195,8 +197,9 @@ def _errors(now: datetime) -> list[RecentError]:
         if job.state == JobState.FAILED and job.finished_at is not None:
             found.append(RecentError(job=job.pk, operation=job.operation, at=job.finished_at, what=job.error))
         if job.item is not None:
-            what = f"item {job.item}: {job.item_error}"
-            found.append(RecentError(job=job.pk, operation=job.operation, at=job.item_at, what=what))
+            found.append(
+                RecentError(job=job.pk, operation=job.operation, at=job.item_at, what=job.item_error, position=job.item)
+            )
     hooks = Event.objects.filter(kind=EventKind.HOOK_FAILED, at__gt=now - RECENT).select_related("job")
     found += [
         RecentError(job=event.job_id, operation=event.job.operation, at=event.at, what=event.detail)

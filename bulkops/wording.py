@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext
 
 from bulkops import lineage, permits, registry
 from bulkops.exceptions import UnknownOperation
@@ -32,6 +35,13 @@ _LEFT = {
     lineage.UNPROCESSED: "go on with the {} item{} not processed",
     lineage.IN_DOUBT: "say what became of the {} item{} in doubt, or try again",
 }
+
+_POSITION = re.compile(r"(?:^|(?<=: )|(?<=; ))Item (\d+)(?=[ ,:])", re.IGNORECASE)
+
+
+def for_people(text: str) -> str:
+    """Words with an item's position in them, as the engine writes them, with the number that pages give it, from 1."""
+    return _POSITION.sub(lambda found: gettext("Item %(number)s") % {"number": f"{int(found[1]) + 1:,}"}, text)
 
 
 def stalled(job: Job, *, any_worker: bool) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html
 
-from bulkops import progress, status
+from bulkops import progress, status, wording
 from bulkops.admin import cells, dashboard, live
 from bulkops.admin.actions import JobActions
 from bulkops.admin.reading import ReadOnlyAdmin, ReadOnlyChangeList
@@ -169,7 +169,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
     def failed_items(self, job: Job) -> str:
         """The first few; the job's own page has them all."""
         failed = Outcome.objects.filter(job=job, state=OutcomeState.FAILED).order_by("position")[:FAILED_SHOWN]
-        return table(("item", "error", "message"), [(one.position, one.error_code, one.message) for one in failed])
+        return table(("item", "error", "message"), [(one.position + 1, one.error_code, one.message) for one in failed])
 
     @admin.display(description="events")
     def events(self, job: Job) -> str:
@@ -181,7 +181,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
                 one.get_kind_display(),
                 one.to_state,
                 one.actor or "",
-                one.detail,
+                wording.for_people(one.detail),
             )
             for one in latest
         ]

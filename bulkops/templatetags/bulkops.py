@@ -54,6 +54,12 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def for_people(text: str) -> str:
+    """The engine's words, their positions as the numbers that pages give items."""
+    return wording.for_people(text)
+
+
+@register.filter
 def ago(moment: datetime | None) -> str:
     """How long ago, in words; the exact moment is in the element's title."""
     if moment is None:

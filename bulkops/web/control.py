@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 
-from bulkops import refusals, result_files, services
+from bulkops import refusals, result_files, services, wording
 from bulkops.exceptions import ActiveJobExists, BulkopsError, NotAllowedNow, NotPermitted
 from bulkops.states import OutcomeState
-from bulkops.web import cards, fetch, items
+from bulkops.web import cards, fetch
 from bulkops.web.guards import database_may_be_away, person_required, post_required
 from bulkops.web.pages import show_job
 
@@ -143,4 +143,4 @@ def _do(request: HttpRequest, pk: UUID, verb: Callable[[Job], Job]) -> HttpRespo
             raise PermissionDenied(error.message) from None
         if refusal.status == HTTPStatus.CONFLICT:
             job = fetch.visible_job(request.user, pk)  # it moved on while the page was read: show how it is now
-        return show_job(request, job, problem=items.for_people(error.message), status_code=refusal.status)
+        return show_job(request, job, problem=wording.for_people(error.message), status_code=refusal.status)

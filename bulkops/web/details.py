@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext
 
-from bulkops import failure_groups, ledger_pages, registry, result_files
+from bulkops import failure_groups, ledger_pages, registry, result_files, wording
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
 from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
@@ -164,6 +164,6 @@ def _line(event: Event) -> Line:
         # Its detail counts what people never see; that it happened is what they need.
         return Line(event.at, gettext(EventKind.RESCUED.label).capitalize(), who, "", "waiting")
     if event.kind == EventKind.LATE_RESULT:
-        return Line(event.at, gettext("A result arrived late"), who, items.for_people(event.detail), "waiting")
-    why = items.for_people(event.detail) if event.kind in ABOUT_AN_ITEM else event.detail
+        return Line(event.at, gettext("A result arrived late"), who, wording.for_people(event.detail), "waiting")
+    why = wording.for_people(event.detail) if event.kind in ABOUT_AN_ITEM else event.detail
     return Line(event.at, gettext(EventKind(event.kind).label).capitalize(), who, why, "quiet")

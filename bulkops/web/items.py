@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +27,6 @@ TONES = {
     OutcomeState.IN_DOUBT: "mixed",
     OutcomeState.DEFERRED: "waiting",
 }
-
-
-_POSITION = re.compile(r"^Item (\d+)\b")
-
-
-def for_people(text: str) -> str:
-    """Words that begin with an item's position, as the engine writes them, with the number that the page gives it."""
-    return _POSITION.sub(lambda found: gettext("Item %(number)s") % {"number": f"{int(found[1]) + 1:,}"}, text)
 
 
 @dataclass(frozen=True)

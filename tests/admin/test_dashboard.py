@@ -69,6 +69,16 @@ def test_it_names_last_errors_and_schedules(board, owner, operator, alive, job):
     assert "every 60 min" in page
 
 
+@pytest.mark.django_db(transaction=True)
+def test_items_have_the_number_that_the_jobs_page_gives_them(board, operator, owner, worker, admin_of, alive):
+    job = services.submit(user=owner, operation="habits", items=["fine", "raise"])
+    worker.finish(job)
+    assert "Item 2: " in board()
+    assert "Item 1: " not in board()
+    page = admin_of(operator).get(f"/admin/bulkops/job/{job.pk}/change/").content.decode()
+    assert "<td>2</td><td>ValueError</td>" in page
+
+
 def test_it_names_endpoints_that_fail(board, owner, alive):
     assert "No delivery waits. No endpoint fails." in board()
     since = timezone.now() - timedelta(minutes=3)

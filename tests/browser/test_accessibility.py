@@ -86,7 +86,8 @@ def overlapping(page: Page) -> list[str]:
             if (!one || one === document.body) return box;
             const frame = getComputedStyle(one).overflow === 'visible' ? box : one.getBoundingClientRect();
             return cut({left: Math.max(box.left, frame.left), right: Math.min(box.right, frame.right),
-                        top: Math.max(box.top, frame.top), bottom: Math.min(box.bottom, frame.bottom)}, one.parentElement);
+                        top: Math.max(box.top, frame.top), bottom: Math.min(box.bottom, frame.bottom)},
+                       one.parentElement);
           };
           const texts = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
           for (let node = walker.nextNode(); node; node = walker.nextNode()) {

@@ -117,9 +117,10 @@ def test_the_last_errors_are_told(run, alive, job):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_jobs_last_failed_item_is_told(owner, worker):
+def test_a_jobs_last_failed_item_is_told_by_its_position(owner, worker, run):
     worker.finish(services.submit(user=owner, operation="habits", items=["raise", "raise-with-nul", "fine"]))
-    assert [error.what[:8] for error in diagnose().errors] == ["item 1: "]
+    assert [error.position for error in diagnose().errors] == [1]
+    assert "position 1: ValueError" in run("status").out
 
 
 def test_json_tells_all_of_it(run, alive, job):

@@ -177,6 +177,14 @@ def test_an_item_in_doubt_is_decided_where_it_is_shown(as_owner: Client, ended: 
     assert "Item 4: done" in told
 
 
+def test_a_job_that_failed_over_its_items_names_them_as_its_lists_do(as_owner: Client, ended: Job) -> None:
+    error = "Preparing failed: 2 invalid items: item 7, number: “item 3”: no. ; item 999, number: Enter one."
+    Job.objects.filter(pk=ended.pk).update(state="failed", error=error)
+    page = as_owner.get(ended.get_absolute_url()).content.decode()
+    assert "2 invalid items: Item 8, number: “item 3”: no. ; Item 1,000, number" in page
+    assert "item 7," not in page
+
+
 def test_the_second_press_of_a_decision_changes_nothing_and_another_one_is_refused(
     as_owner: Client, ended: Job
 ) -> None:

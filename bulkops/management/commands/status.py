@@ -89,7 +89,13 @@ def in_words(diagnosis: Diagnosis) -> str:
         lines += ["", table(("STALLED JOB", "OPERATION", "STATE", "WHY"), stalled)]
     if diagnosis.errors:
         errors = [
-            (f"{error.at:%Y-%m-%d %H:%M:%S}", str(error.job), error.operation, error.what) for error in diagnosis.errors
+            (
+                f"{error.at:%Y-%m-%d %H:%M:%S}",
+                str(error.job),
+                error.operation,
+                error.what if error.position is None else f"position {error.position}: {error.what}",
+            )
+            for error in diagnosis.errors
         ]
         lines += ["", table(("LAST ERRORS", "JOB", "OPERATION", "WHAT"), errors)]
     return "\n".join(lines)

@@ -65,7 +65,7 @@ def test_the_keyboard_alone_leads_from_the_log_in_to_the_finished_job(
 
     tab_to(page, button(page, "Preview"))
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Nothing was started: look at what is marked below.")).to_be_focused()
+    expect(page.get_by_role("alert").filter(has_text="Nothing was started: look at what is marked")).to_be_focused()
     tab_to(page, page.get_by_label("Paste the items"))
     page.keyboard.type("number\n1\n2")
     tab_to(page, button(page, "Try it"))

@@ -148,6 +148,17 @@ def _(stage: Stage) -> str:
     return "/"
 
 
+@scene("home-search")
+def _(stage: Stage) -> str:
+    history(stage)
+    return "/?find=ticket+price"
+
+
+@scene("home-search-none")
+def _(stage: Stage) -> str:
+    return "/?find=" + UNBROKEN
+
+
 @scene("home-open-refused", status=404)
 def _(stage: Stage) -> str:
     return "/jobs/open/?id=1b4e28ba-2fa1-4d2b-883f-0016d3cca427"
@@ -391,6 +402,18 @@ def _(stage: Stage) -> str:
     return "/operations/call-http-api/"
 
 
+@scene("form-last-run")
+def _(stage: Stage) -> str:
+    stage.job(JobState.COMPLETED, ago=10_800, counts={"succeeded": 40})
+    return "/operations/reprice-tickets/"
+
+
+@scene("form-again")
+def _(stage: Stage) -> str:
+    job = stage.job(JobState.COMPLETED, ago=10_800, total=1_204, counts={"succeeded": 1_204}, input_name=UNBROKEN)
+    return f"/operations/reprice-tickets/?again={job.pk}"
+
+
 @scene("form-files")
 def _(stage: Stage) -> str:
     return "/operations/process-files/"
@@ -431,6 +454,22 @@ def _previewed(page: Page, stage: Stage) -> None:
 
 
 @scene("preview", act=_previewed)
+def _(stage: Stage) -> str:
+    return "/operations/reprice-tickets/"
+
+
+def _counted(page: Page, stage: Stage) -> None:
+    page.get_by_label("Cents").fill("50")
+    press("Preview")(page, stage)
+
+
+@scene("preview-counted", act=_counted)
+def _(stage: Stage) -> str:
+    stage.tickets()
+    return "/operations/reprice-tickets/"
+
+
+@scene("preview-nothing-found", act=_counted)
 def _(stage: Stage) -> str:
     return "/operations/reprice-tickets/"
 

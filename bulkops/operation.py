@@ -179,9 +179,13 @@ class Operation:
         """The class docstring's first paragraph."""
         return " ".join(inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].split())
 
+    def noun(self, number: int) -> str:
+        """What so many of its items are called: “ticket”, “tickets”."""
+        return str(self.item_name if number == 1 else self.item_name_plural or f"{self.item_name}s")
+
     def counted(self, number: int) -> str:
         """“1 ticket”, “1,204 tickets”."""
-        return f"{number:,} {self.item_name if number == 1 else self.item_name_plural or f'{self.item_name}s'}"
+        return f"{number:,} {self.noun(number)}"
 
     @property
     def collects(self) -> bool:

@@ -31,9 +31,9 @@ _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.FAILED: ("Failed", ""),
 }
 _LEFT = {
-    lineage.FAILED: "retry the {} failed item{}",
-    lineage.UNPROCESSED: "go on with the {} item{} not processed",
-    lineage.IN_DOUBT: "say what became of the {} item{} in doubt, or try again",
+    lineage.FAILED: "retry the {n:,} failed {items}",
+    lineage.UNPROCESSED: "go on with the {n:,} {items} not processed",
+    lineage.IN_DOUBT: "say what became of the {n:,} {items} in doubt, or try again",
 }
 
 _POSITION = re.compile(r"(?:^|(?<=: )|(?<=; ))Item (\d+)(?=[ ,:])", re.IGNORECASE)
@@ -73,7 +73,7 @@ def ended(job: Job, figures: Progress) -> tuple[str, str]:
     """Of a job that is over: what happened, in a sentence or two, and what can be done next."""
     if job.state not in ENDED:
         return "", ""
-    can = [_LEFT[kind].format(f"{n:,}", "" if n == 1 else "s") for kind, n in figures.left.items()]
+    can = [_LEFT[kind].format(n=n, items=noun(job.operation, n)) for kind, n in figures.left.items()]
     advice = f"You can {'; or '.join(can)}." if can else ""
     if not can and (figures.failed or figures.in_doubt):
         advice = "A later job has taken what there was to retry."
@@ -85,7 +85,7 @@ def ended(job: Job, figures: Progress) -> tuple[str, str]:
 def _story(job: Job, figures: Progress) -> str:
     total = figures.total or 0
     if figures.total == 0 and job.state in {JobState.COMPLETED, JobState.FAILED}:
-        return "There was no item to process."
+        return f"There was no {noun(job.operation, 1)} to process."
     if not figures.processed:
         return "It ended before any item was processed."
     took = "" if figures.elapsed_seconds is None else f" in {span(figures.elapsed_seconds)}"
@@ -95,7 +95,7 @@ def _story(job: Job, figures: Progress) -> str:
     if figures.rate_per_second and figures.processed > 1:
         took += f", {rate(figures.rate_per_second)}"
     whole = figures.processed == total
-    named = items(job.operation, total)
+    named = f"{total:,} {noun(job.operation, total)}"
     done = f"All {named}" if whole and total > 1 else f"{figures.processed:,} of {named}"
     parts = [f"{done} {'was' if figures.processed == 1 else 'were'} processed{took}"]
     bad = [(figures.failed, "failed"), (figures.in_doubt, "in doubt"), (figures.skipped, "skipped")]
@@ -105,12 +105,12 @@ def _story(job: Job, figures: Progress) -> str:
     return "".join(parts) + "." + stays
 
 
-def items(operation: str, number: int) -> str:
-    """So many of the operation's items, by the name that its author gave them: “1,204 tickets”."""
+def noun(operation: str, number: int) -> str:
+    """What so many of the operation's items are called, by its author or else in general: “tickets”."""
     try:
-        return registry.get(operation).counted(number)
+        return registry.get(operation).noun(number)
     except UnknownOperation:
-        return counted(number, "item")
+        return "item" if number == 1 else "items"
 
 
 def counted(number: int, noun: str) -> str:

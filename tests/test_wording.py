@@ -158,5 +158,17 @@ def test_the_end_is_told_and_what_can_be_done(state, counts, story, advice):
     assert wording.ended(job, figures(**counts)) == (story, advice)
 
 
+@pytest.mark.parametrize(
+    ("operation", "noun", "one"), [("reprice-tickets", "tickets", "ticket"), ("gone-since", "items", "item")]
+)
+def test_the_end_calls_items_what_their_author_calls_them(operation, noun, one):
+    job = Job(operation=operation, state=JobState.COMPLETED_WITH_ERRORS)
+    story, advice = wording.ended(job, figures(processed=6000, failed=1, left={"failed": 1}))
+    assert story == f"All 6,000 {noun} were processed in 3 min 20 s, 30 a second: 1 failed."
+    assert advice == f"You can retry the 1 failed {one}."
+    empty = Job(operation=operation, state=JobState.COMPLETED)
+    assert wording.ended(empty, figures(total=0))[0] == f"There was no {one} to process."
+
+
 def test_a_job_that_goes_on_has_no_end_to_tell():
     assert all(wording.ended(of(state), figures()) == ("", "") for state in set(JobState) - ENDED)

@@ -46,10 +46,10 @@ def test_many_files_are_chosen_processed_seen_and_downloaded_together(
     page.get_by_label("Choose the files").set_input_files(sorted(folder.iterdir()))
     page.get_by_label("Workers at once").fill("2")
     page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("heading", name="14 items, ready to start")).to_be_visible()
+    expect(page.get_by_role("heading", name="14 files, ready to start")).to_be_visible()
     expect(page.get_by_role("cell", name="drawing.png")).to_be_visible()
     expect(page.get_by_role("cell", name="image/png")).to_be_visible()
-    page.get_by_role("button", name="Start: 14 items will be processed", exact=True).click()
+    page.get_by_role("button", name="Start: 14 files will be processed", exact=True).click()
     page.wait_for_url(re.compile(r"/jobs/[0-9a-f-]{36}/"))
 
     expect(page.locator(".timeline")).to_contain_text("Completed with errors", timeout=60_000)

@@ -22,6 +22,7 @@ class ProcessFiles(Operation):
     """Make thumbnails of images and videos, images anew in another size or format, and texts of PDFs."""
 
     name = "process-files"
+    item_name = "file"
     # Decoding takes long enough not to hold a transaction open meanwhile; a file is no part of one anyway.
     transactional = False
     takes_files = True

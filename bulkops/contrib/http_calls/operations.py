@@ -28,6 +28,8 @@ class CallHttpApi(Operation):
     """
 
     name = "call-http-api"
+    item_name = "row"
+    effect = "will be sent"
     permission = "bulkops_http.call_http_api"
     # No transaction stands open while another system thinks.
     transactional = False

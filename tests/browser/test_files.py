@@ -55,9 +55,9 @@ def test_many_files_are_chosen_processed_seen_and_downloaded_together(
     expect(page.locator(".timeline")).to_contain_text("Completed with errors", timeout=60_000)
     job = Job.objects.get()
     assert (job.total, job.parallelism, job.input_name) == (14, 2, "14 files")
-    expect(page.locator(".items tbody tr")).to_have_count(1)
-    expect(page.locator(".items")).to_contain_text("notes.txt, 10 bytes, text/plain")
-    expect(page.locator(".items")).to_contain_text("The file is text, not an image, a PDF or a video.")
+    expect(page.locator(".failure-groups > li")).to_have_count(1)
+    expect(page.locator(".failure-groups")).to_contain_text("notes.txt, 10 bytes, text/plain")
+    expect(page.locator(".failure-groups")).to_contain_text("The file is text, not an image, a PDF or a video.")
     thumbnails = page.locator(".files img")
     expect(thumbnails).to_have_count(11)
     for image in thumbnails.all():

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.25
 LINGER_SECONDS = 8.0
 """It stays so long after its last delivery, so that the first retry, and another job's end, find it there."""
-ROUND_SECONDS = 60.0
-"""Then it claims no more, and another process follows: nothing that goes wrong in one of them lasts."""
 
 
 def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: float = LINGER_SECONDS) -> int:
@@ -40,7 +38,7 @@ def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: f
     pool = ThreadPoolExecutor(most, thread_name_prefix="send")
     try:
         while True:
-            leaving = stopping() or time.monotonic() - began > ROUND_SECONDS
+            leaving = stopping() or time.monotonic() - began > claiming.ROUND_SECONDS
             room = most - len(in_hand)
             if room and not leaving:
                 failing = sum(one.endpoint.failing_since is not None for one in in_hand.values())

@@ -9,8 +9,6 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from django.utils import timezone
-
 from bulkops.conf import conf
 from bulkops.webhooks import calling, claiming, mailing, outbox, recording
 from bulkops.webhooks.models import Kind
@@ -63,13 +61,6 @@ def send(claimed: Claimed) -> Said:
     try:
         if endpoint.kind == Kind.EMAIL:
             return mailing.send(outbox.address_of(endpoint.owner), str(delivery.pk), delivery.body)
-        return calling.post(endpoint.url, str(delivery.pk), delivery.body, _secrets(claimed))
+        return calling.post(endpoint.url, str(delivery.pk), delivery.body, [endpoint.secret, *endpoint.former_secrets])
     except Exception as error:  # a mistake here must not keep the others from being sent
         return Said(0.0, f"It could not be sent: {type(error).__name__}.")
-
-
-def _secrets(claimed: Claimed) -> list[str]:
-    endpoint = claimed.endpoint
-    until = endpoint.previous_until
-    both = bool(endpoint.previous_secret) and until is not None and until > timezone.now()
-    return [endpoint.secret, endpoint.previous_secret] if both else [endpoint.secret]

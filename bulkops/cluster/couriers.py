@@ -19,7 +19,6 @@ import psycopg2
 from django.db import DatabaseError, InterfaceError, connection, connections
 
 from bulkops.cluster.process import Stop, die_with
-from bulkops.conf import conf
 from bulkops.webhooks import claiming, courier, outbox
 
 if TYPE_CHECKING:
@@ -97,8 +96,7 @@ class Couriers:
             self._process.join()
 
     def _end_if_stuck(self, process: ForkProcess) -> None:
-        most = courier.ROUND_SECONDS + conf().webhook_timeout_seconds + claiming.MARGIN_SECONDS
-        if time.monotonic() - self._began > most:
+        if time.monotonic() - self._began > claiming.longest_life_seconds():
             logger.error("cluster=%s event=courier_stopped it took too long", self._cluster.name)
             process.kill()
 

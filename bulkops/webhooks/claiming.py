@@ -21,8 +21,10 @@ from bulkops.webhooks.models import Delivery, DeliveryState, Endpoint
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
+ROUND_SECONDS = 60.0
+"""Then a process that sends claims no more, and another follows: nothing that goes wrong in one of them lasts."""
 MARGIN_SECONDS = 30.0
-"""So much longer than an attempt may take, a lease lasts."""
+"""So much longer than its last attempt may take, such a process is left alone; and a lease lasts that longer again."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class Claimed:
     endpoint: Endpoint
     delivery: Delivery
     lease: int
+
+
+def longest_life_seconds() -> float:
+    """Of a process that sends: then its leader ends it. A lease lasts longer, so no attempt goes on without one.
+
+    An e-mail may take longer than its time limit, which is one for each word with the mail server.
+    """
+    return ROUND_SECONDS + conf().webhook_timeout_seconds + MARGIN_SECONDS
 
 
 def anything_due() -> bool:
@@ -66,7 +76,7 @@ def _take(endpoint: Endpoint, cluster_id: int) -> Claimed | None:
     delivery = _due(endpoint.pk).order_by("due", "created_at", "pk").select_related("endpoint__owner").first()
     if delivery is None:
         return None
-    until = from_now(conf().webhook_timeout_seconds + MARGIN_SECONDS)
+    until = from_now(longest_life_seconds() + MARGIN_SECONDS)
     Endpoint.objects.filter(pk=endpoint.pk).update(lease=F("lease") + 1, leased_until=until, holder=cluster_id)
     return Claimed(delivery.endpoint, delivery, endpoint.lease + 1)
 

@@ -9,8 +9,6 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from django.utils import timezone
-
 from bulkops.conf import conf
 from bulkops.webhooks import calling, claiming, mailing, outbox, recording
 from bulkops.webhooks.models import Kind
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.25
 LINGER_SECONDS = 8.0
 """It stays so long after its last delivery, so that the first retry, and another job's end, find it there."""
-ROUND_SECONDS = 60.0
-"""Then it claims no more, and another process follows: nothing that goes wrong in one of them lasts."""
 
 
 def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: float = LINGER_SECONDS) -> int:
@@ -40,7 +36,7 @@ def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: f
     pool = ThreadPoolExecutor(most, thread_name_prefix="send")
     try:
         while True:
-            leaving = stopping() or time.monotonic() - began > ROUND_SECONDS
+            leaving = stopping() or time.monotonic() - began > claiming.ROUND_SECONDS
             room = most - len(in_hand)
             if room and not leaving:
                 failing = sum(one.endpoint.failing_since is not None for one in in_hand.values())
@@ -65,13 +61,6 @@ def send(claimed: Claimed) -> Said:
     try:
         if endpoint.kind == Kind.EMAIL:
             return mailing.send(outbox.address_of(endpoint.owner), str(delivery.pk), delivery.body)
-        return calling.post(endpoint.url, str(delivery.pk), delivery.body, _secrets(claimed))
+        return calling.post(endpoint.url, str(delivery.pk), delivery.body, [endpoint.secret, *endpoint.former_secrets])
     except Exception as error:  # a mistake here must not keep the others from being sent
         return Said(0.0, f"It could not be sent: {type(error).__name__}.")
-
-
-def _secrets(claimed: Claimed) -> list[str]:
-    endpoint = claimed.endpoint
-    until = endpoint.previous_until
-    both = bool(endpoint.previous_secret) and until is not None and until > timezone.now()
-    return [endpoint.secret, endpoint.previous_secret] if both else [endpoint.secret]

@@ -14,6 +14,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from bulkops.webhooks import signing
+
 DESCRIPTION_CHARS = 200
 URL_CHARS = 2_000
 ANSWER_CHARS = 500
@@ -83,6 +85,13 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.url or f"e-mail to user {self.owner_id}"
+
+    @property
+    def former_secrets(self) -> list[str]:
+        """Those that still sign beside its own, the latest first."""
+        in_force = self.previous_until is not None and self.previous_until > timezone.now()
+        kept = self.previous_secret.split() if in_force else []
+        return [signing.PREFIX + secret.removeprefix(signing.PREFIX) for secret in kept]
 
 
 class Delivery(models.Model):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROTATION = timedelta(hours=24)
 """So long after a rotation the former secret signs too."""
+FORMER_SECRETS = 2
 BY_HAND_PER_MINUTE = 20
 BY_OWNER = "Switched off by its owner."
 
@@ -118,10 +119,17 @@ def delete(endpoint: Endpoint) -> None:
 
 
 def rotate(endpoint: Endpoint) -> str:
-    """A new secret, which is shown this once; the former one signs too for a day, so that nothing is refused."""
-    endpoint.previous_secret, endpoint.secret = endpoint.secret, signing.new_secret()
-    endpoint.previous_until = timezone.now() + ROTATION
-    endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
+    """A new secret, which is shown this once; the former one signs too for a day, so that nothing is refused.
+
+    So does the one before it, where that day is not over yet: nobody knows which of them the receiver has.
+    """
+    with transaction.atomic():
+        locked = Endpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
+        former = [locked.secret, *locked.former_secrets][:FORMER_SECRETS]
+        endpoint.previous_secret = " ".join(secret.removeprefix(signing.PREFIX) for secret in former)
+        endpoint.previous_until = timezone.now() + ROTATION
+        endpoint.secret = signing.new_secret()
+        endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
     return endpoint.secret
 
 

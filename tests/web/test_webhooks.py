@@ -78,7 +78,7 @@ def test_a_new_secret_is_shown_once_and_the_former_one_signs_too(as_owner: Clien
     page = as_owner.post(f"/webhooks/{made.pk}/rotate/")
     made.refresh_from_db()
     assert made.secret in page.content.decode()
-    assert made.previous_secret == former
+    assert made.former_secrets == [former]
     assert former not in page.content.decode()
     assert "The former one signs too until" in text_of(page)
 

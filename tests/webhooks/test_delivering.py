@@ -61,6 +61,19 @@ def test_after_a_rotation_both_secrets_verify_for_a_day(endpoint: Any, receiver:
         Webhook(old).verify(to.asked[1].body, dict(to.asked[1].headers))
 
 
+def test_a_second_rotation_leaves_the_first_secret_its_day(endpoint: Any, receiver: Any, ended: Any, deliver: Any):
+    """As by a page that is loaded again: the receiver has the first one still."""
+    to = receiver()
+    made = endpoint(to.url)
+    stale = Endpoint.objects.get(pk=made.pk)
+    known = [made.secret, registering.rotate(made), registering.rotate(stale)]
+    ended()
+    deliver()
+    (asked,) = to.asked
+    for secret in known:
+        Webhook(secret).verify(asked.body, dict(asked.headers))
+
+
 def test_a_refused_delivery_is_tried_by_the_schedule_with_the_same_id(
     endpoint: Any, receiver: Any, ended: Any, deliver: Any, come_due: Any
 ):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.models import F
 
 from bulkops import services, transitions
 from bulkops.clock import from_now
@@ -106,3 +108,13 @@ def test_a_cluster_that_counts_as_dead_takes_nothing(endpoint: Any, sender: Clus
     assert claiming.claim(frozen.pk, 8) == []
     frozen.delete()
     assert claiming.claim(frozen.pk, 8) == []
+
+
+def test_nobody_else_sends_while_a_process_may_still_be_at_it(endpoint: Any, sender: Cluster):
+    """A mail server that answers each word late keeps it longer than `webhook_timeout_seconds`."""
+    registering.send_test(endpoint(URL))
+    other = Cluster.objects.create(name="other", alive_until=from_now(1_000), workers=1, queues=["default"])
+    assert len(claiming.claim(sender.pk, 8)) == 1
+    for gone_by, free in ((claiming.longest_life_seconds(), 0), (claiming.MARGIN_SECONDS, 1)):
+        Endpoint.objects.update(leased_until=F("leased_until") - timedelta(seconds=gone_by))
+        assert len(claiming.claim(other.pk, 8)) == free

@@ -96,6 +96,8 @@ class Card:
             return ""
         if self.job.state == JobState.PAUSED:
             return gettext("You can close this page; the job waits until it is resumed.")
+        if self.figures.stalled:
+            return ""  # Beside “no worker is running” it would be untrue.
         return gettext("You can close this page; the work goes on.")
 
     @property

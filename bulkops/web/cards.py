@@ -87,7 +87,8 @@ class Card:
 
     @property
     def tone(self) -> str:
-        return TONES[JobState(self.job.state)]
+        # Where nobody works, the turning icon of a running job would say that somebody does.
+        return "mixed" if self.figures.stalled else TONES[JobState(self.job.state)]
 
     @property
     def closing(self) -> str:

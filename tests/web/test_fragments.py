@@ -230,6 +230,7 @@ def test_a_card_does_not_say_that_the_work_goes_on_where_no_worker_is(
     card = card_of(as_owner, job).content.decode()
     assert "No worker is running" in card
     assert "the work goes on" not in card
+    assert 'class="card tone-mixed"' in card, "an icon that turns would say that somebody works"
 
 
 def test_start_buttons_are_off_without_a_worker(as_owner: Client, alive: Cluster) -> None:

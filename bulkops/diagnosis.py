@@ -222,9 +222,11 @@ def _explain(diagnosis: Diagnosis) -> None:
         diagnosis.faults.append(f"Jobs that should move and do not: {len(diagnosis.stalled)}; see below for each.")
     workers, busy = sum(one.workers for one in alive), sum(one.busy for one in alive)
     if alive and busy >= workers and diagnosis.depth:
+        who = "The only worker is busy" if workers == 1 else f"All {workers} workers are busy"
+        what = "1 turn waits," if diagnosis.depth == 1 else f"{diagnosis.depth} turns wait, the first of them"
         diagnosis.remarks.append(
-            f"All {workers} workers are busy; {diagnosis.depth} turns wait, the first of them for"
-            f" {diagnosis.oldest_wait_seconds or 0:.0f} s. More workers: manage.py qcluster --workers N"
+            f"{who}; {what} for {diagnosis.oldest_wait_seconds or 0:.0f} s."
+            " More workers: manage.py qcluster --workers N"
         )
     if diagnosis.jobs.get(JobState.PAUSED):
         diagnosis.remarks.append(

@@ -161,8 +161,12 @@ class Job(models.Model):
     @property
     def retried_items(self) -> str:
         """Which items of its parent it took, in words."""
-        kind = self.retry_items.replace("in_doubt", "in-doubt")
-        return f"{kind} items{f' of group {self.retry_fingerprint}' if self.retry_fingerprint else ''}"
+        return f"{self.retried_kind}{f' of group {self.retry_fingerprint}' if self.retry_fingerprint else ''}"
+
+    @property
+    def retried_kind(self) -> str:
+        """The same without the name of a group, which only the shell and programs know."""
+        return f"{self.retry_items.replace('in_doubt', 'in-doubt')} items"
 
 
 class Turn(models.Model):

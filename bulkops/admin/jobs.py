@@ -53,7 +53,7 @@ class JobChangeList(ReadOnlyChangeList):
 class JobAdmin(JobActions, ReadOnlyAdmin):
     """The list of jobs, one job, and the dashboard, which are for holders of `bulkops.view_job`."""
 
-    list_display = ("title", "done", "condition", "links", "owner", "created_at")
+    list_display = ("title", "done", "condition", "owner", "created_at", "links")
     list_filter = ("state", "operation", "created_at", ("owner", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("owner", "parent")
     list_per_page = 50

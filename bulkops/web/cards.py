@@ -87,7 +87,8 @@ class Card:
 
     @property
     def tone(self) -> str:
-        return TONES[JobState(self.job.state)]
+        # Where nobody works, the turning icon of a running job would say that somebody does.
+        return "mixed" if self.figures.stalled else TONES[JobState(self.job.state)]
 
     @property
     def closing(self) -> str:
@@ -96,6 +97,8 @@ class Card:
             return ""
         if self.job.state == JobState.PAUSED:
             return gettext("You can close this page; the job waits until it is resumed.")
+        if self.figures.stalled:
+            return ""  # Beside “no worker is running” it would be untrue.
         return gettext("You can close this page; the work goes on.")
 
     @property

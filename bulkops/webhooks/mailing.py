@@ -52,6 +52,7 @@ def letter(said: dict[str, Any]) -> tuple[str, str]:
     name = " ".join((data["name"] or data["operation"]).split())
     lines = [f"The job “{name}” is {state}.", ""]
     if data["total"] is not None:
-        lines.append(f"{data['processed']:,} of {data['total']:,} items were processed.")
+        noun, verb = "item" if data["total"] == 1 else "items", "was" if data["processed"] == 1 else "were"
+        lines.append(f"{data['processed']:,} of {data['total']:,} {noun} {verb} processed.")
     lines += [f"{data[key]:,} {word}" for key, word in _COUNTS if data[key]]
     return f"{name}: {state}", "\n".join([*lines, "", data["url"], ""])

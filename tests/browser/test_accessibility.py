@@ -149,3 +149,10 @@ def test_a_packaged_page_stays_at_home_and_under_the_policy(name: str, browser: 
     assert ear.strangers == []
     # The viewers of the API style themselves while they run.
     assert loose(ear.policies, but=("style-src",) if name.startswith("api-") else ()) == []
+
+
+def test_on_a_laptop_no_column_of_the_admins_list_of_jobs_is_cut_off(browser: Browser, live_server: Any) -> None:
+    with opened(SCENES["admin-jobs"], browser, live_server.url) as page:
+        page.set_viewport_size({"width": 1366, "height": 768})
+        widths = page.locator("#changelist .results").evaluate("(one) => [one.scrollWidth, one.clientWidth]")
+        assert widths[0] <= widths[1]

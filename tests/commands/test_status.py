@@ -73,8 +73,8 @@ def test_a_job_that_waits_for_a_busy_worker_is_no_fault(run, alive, person):
     Turn.objects.filter(job=waiting).update(due=from_now(-100))
     ran = run("status")
     assert ran.code == 0
-    assert "All 1 workers are busy; 1 turns wait, the first of them for 100 s." in ran.out
-    assert "Queue: 1 turns wait, the first for 1 min 40 s" in ran.out
+    assert "The only worker is busy; 1 turn waits, for 100 s." in ran.out
+    assert "Queue: 1 turn waits, the first for 1 min 40 s" in ran.out
     assert "Active jobs: 2 queued" in ran.out
 
 

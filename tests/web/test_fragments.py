@@ -222,6 +222,17 @@ def test_start_buttons_are_off_while_a_job_is_active_and_come_back(
     assert "every 5s" in free
 
 
+def test_a_card_does_not_say_that_the_work_goes_on_where_no_worker_is(
+    as_owner: Client, job: Job, alive: Cluster
+) -> None:
+    assert "the work goes on" in card_of(as_owner, job).content.decode()
+    alive.delete()
+    card = card_of(as_owner, job).content.decode()
+    assert "No worker is running" in card
+    assert "the work goes on" not in card
+    assert 'class="card tone-mixed"' in card, "an icon that turns would say that somebody works"
+
+
 def test_start_buttons_are_off_without_a_worker(as_owner: Client, alive: Cluster) -> None:
     assert as_owner.get("/active/?seen=free").status_code == 204
     alive.delete()

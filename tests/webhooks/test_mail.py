@@ -51,6 +51,12 @@ def test_the_owner_is_told_with_figures_and_the_address(addressed: Any, ended: A
     assert deliver() == 0
 
 
+def test_a_single_item_is_told_as_one(addressed: Any, ended: Any, deliver: Any):
+    ended(["a"], email_at_end=True)
+    deliver()
+    assert "1 of 1 item was processed." in mail.outbox[0].body
+
+
 def test_who_did_not_wish_for_one_gets_none(addressed: Any, ended: Any, deliver: Any):
     ended(email_at_end=True)
     ended()

@@ -69,9 +69,10 @@ def in_words(diagnosis: Diagnosis) -> str:
     lines = [f"WRONG: {fault}" for fault in diagnosis.faults] or ["All is well."]
     lines += diagnosis.remarks
     oldest = diagnosis.oldest_wait_seconds
-    waits = f", the first for {wording.span(oldest)}" if oldest is not None else ""
+    waits = "turn waits" if diagnosis.depth == 1 else "turns wait"
+    waits += f", the first for {wording.span(oldest)}" if oldest is not None else ""
     counts = ", ".join(f"{number} {state}" for state, number in diagnosis.jobs.items()) or "none"
-    lines += ["", f"Queue: {diagnosis.depth} turns wait{waits}", f"Active jobs: {counts}"]
+    lines += ["", f"Queue: {diagnosis.depth} {waits}", f"Active jobs: {counts}"]
     if diagnosis.clusters:
         clusters = [
             (

@@ -13,6 +13,7 @@ class BulkopsConfig(AppConfig):
 
     def ready(self) -> None:
         from bulkops import checks, registry  # noqa: F401 - importing `checks` registers them
+        from bulkops.metrics import checks as metrics_checks  # noqa: F401
         from bulkops.webhooks import checks as webhook_checks  # noqa: F401
 
         if apps.is_installed("django_q"):  # else a check says so

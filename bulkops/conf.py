@@ -127,6 +127,12 @@ class Conf:
     """What calls may send and nobody may read, by name: `{"shop": {"value": …, "hosts": ("api.example.org",)}}`. The
     value is a text or a callable that gives one; it is sent to those hosts alone."""
 
+    metrics_token: str = field(default="", repr=False)
+    """Whoever sends it as `Authorization: Bearer …` may read `/metrics`. Without this and `metrics_addresses`, nobody
+    may."""
+    metrics_addresses: tuple[str, ...] = ()
+    """Addresses and networks, such as `10.0.0.0/8`, that may read it without a token; judged by `trusted_proxies`."""
+
     base_url: str = ""
     """The site's own address, such as `https://bulk.example.org`, for links in webhooks and e-mails, which no request
     tells; without it they are paths."""

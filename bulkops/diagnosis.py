@@ -106,18 +106,24 @@ def is_served(queue: str) -> bool:
 
 def diagnose() -> Diagnosis:
     """Look at everything; a dozen small queries, whatever the size of the jobs."""
+    found = vitals()
+    found.errors = _errors(database_now())
+    _explain(found)
+    return found
+
+
+def vitals() -> Diagnosis:
+    """The same without what went wrong lately and what is to be done: for machines that ask every few seconds."""
     now = database_now()
     clusters = _clusters(now)
     counted = Job.objects.active().values_list("state").annotate(number=Count("pk")).order_by("state")
-    diagnosis = Diagnosis(
+    return Diagnosis(
         clusters=clusters,
         queues=_queues(now, clusters),
         jobs=dict(counted),
         stalled=_stalled(now, clusters),
-        errors=_errors(now),
+        errors=[],
     )
-    _explain(diagnosis)
-    return diagnosis
 
 
 def _clusters(now: datetime) -> list[ClusterNews]:

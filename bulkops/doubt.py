@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Q, Sum
 
-from bulkops import events, failure_groups, failures, transitions
+from bulkops import events, failure_groups, failures, totals, transitions
 from bulkops.clock import ClockTimestamp
 from bulkops.models import Chunk, Outcome
 from bulkops.states import EventKind, JobState, OutcomeState
@@ -109,6 +109,7 @@ def settle(
         told["fingerprint"] = failure_groups.count(chunk_id, position, error_code, grouped_by or message)
     Outcome.objects.filter(job_id=job.pk, position=position).update(state=to, finished_at=ClockTimestamp(), **told)
     lying_in.update(**{"in_doubt": F("in_doubt") - 1, to.value: F(to.value) + 1})
+    totals.note_settled(job, to)
     if job.state == JobState.COMPLETED_WITH_ERRORS:
         left = job.chunks.aggregate(bad=Sum(F("failed") + F("in_doubt")))["bad"]
         if not left:

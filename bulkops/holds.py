@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, Min, Q, QuerySet
 
-from bulkops import dispatch, doubt, events, permits, transitions
+from bulkops import dispatch, doubt, events, permits, tallies, transitions
 from bulkops.clock import ClockTimestamp, database_now
 from bulkops.models import Chunk, Cluster, Job, Turn
 from bulkops.states import STOPPING, WORKABLE, EventKind, JobState
+from bulkops.tallies import Count
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+RESCUED = "rescue"
 
 
 def alive_clusters() -> QuerySet[Cluster]:
@@ -39,6 +42,7 @@ def take_back(job: Job, condition: Q) -> bool:
     turns, chunks = _free(job, condition)
     if turns or chunks:
         events.record(job, EventKind.RESCUED, detail=f"chunks: {chunks}, turns: {turns}")
+        tallies.add(Count(RESCUED, (job.operation,), (1,)))
     return bool(turns or chunks)
 
 

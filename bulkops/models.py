@@ -19,6 +19,7 @@ from bulkops.attempts import Attempts
 from bulkops.idempotency import IdempotencyKey
 from bulkops.querysets import JobManager, JobQuerySet
 from bulkops.states import ACTIVE, EventKind, JobState, OutcomeState
+from bulkops.tallies import Tally
 from bulkops.tokens import ApiToken
 from bulkops.webhooks.models import Delivery, DeliveryAttempt, Endpoint
 
@@ -37,6 +38,7 @@ __all__ = [
     "Manifest",
     "Outcome",
     "Pace",
+    "Tally",
     "Turn",
 ]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from bulkops import attempts, batches, dispatch, idempotency, kept_uploads, result_files, transitions
+from bulkops import attempts, batches, dispatch, idempotency, kept_uploads, result_files, totals, transitions
 from bulkops.clock import ClockTimestamp, from_now
 from bulkops.conf import conf
 from bulkops.engine import rescue
@@ -165,6 +165,7 @@ class _Pruner:
             if _family(root) != family or not _may_go(family, days):
                 return []
             Job.objects.filter(pk__in=family).update(pruned_at=ClockTimestamp())
+            totals.note_pruned(family)
         logger.info("job=%s event=pruned jobs=%s", root, len(family))
         return family[::-1]
 

@@ -1,6 +1,7 @@
 """The only writer of a job's state. Every move takes an edge of `states.TRANSITIONS` and leaves an event.
 
-It is also where a job's clock of work is started and stopped, which runs by its state (see pace.py).
+It is also where a job's clock of work is started and stopped, which runs by its state (see pace.py), and where an
+ended job's items join the running totals (see totals.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 
-from bulkops import events, pace
+from bulkops import events, pace, totals
 from bulkops.clock import ClockTimestamp
 from bulkops.exceptions import NotAllowedNow
 from bulkops.models import Job
@@ -78,4 +79,6 @@ def move(job: Job, to: JobState, *, actor: Any = None, detail: str = "", **field
         raise NotAllowedNow("The job's state has just changed.", job)
     job.refresh_from_db(fields=["state", *fields])
     pace.note_move(job, origin)
+    if to in ENDED and origin not in ENDED:
+        totals.note_end(job)
     events.record(job, EventKind.STATE_CHANGED, actor=actor, from_state=origin, to_state=to, detail=detail or reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -66,6 +67,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> lanes.Lanes:
 @pytest.fixture(autouse=True)
 def _media_of_its_own(settings: Any, tmp_path: Any) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def _latencies_are_not_stored(monkeypatch: Any) -> None:
+    """A test that counts its queries would now and then find those of the seconds before it."""
+    from bulkops.latencies import Latencies
+
+    monkeypatch.setattr("bulkops.latencies.STORE_SECONDS", math.inf)
+    monkeypatch.setattr("bulkops.latencies._latencies", Latencies())
 
 
 @pytest.fixture(scope="session")

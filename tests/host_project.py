@@ -10,7 +10,7 @@ import django
 from django.conf import settings
 from django.core import checks
 
-SWITCHED_ON = ("bulkops.api", "bulkops.contrib", "bulkops.outbound")
+SWITCHED_ON = ("bulkops.api", "bulkops.contrib", "bulkops.metrics", "bulkops.outbound")
 """What an app or an address of its own brings, or stands on."""
 
 

@@ -15,7 +15,8 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
     {"states", "exceptions", "conf", "clock", "cutting", "storable", "outage", "signals", "kept_uploads", "estimate"},
-    {"attempts", "bounded_uploads", "fingerprints", "refusals", "tokens"},
+    {"histograms", "json_lines"},
+    {"attempts", "bounded_uploads", "fingerprints", "refusals", "tallies", "tokens", "visitors"},
     {"outbound", "file_types", "stored_files"},
     {"result_files", "uploaded_files", "webhooks"},
     {"operation", "inputs", "manifests", "idempotency", "fields", "sources"},
@@ -23,7 +24,7 @@ LAYERS = (
     {"registry", "querysets"},
     {"models"},
     {"events", "permissions", "liveness", "verify", "failures", "failure_groups", "permits", "batches"},
-    {"pace", "queueing", "workforce"},
+    {"latencies", "pace", "queueing", "totals", "workforce"},
     {"transitions"},
     {"dispatch", "doubt", "lineage"},
     {"holds", "wording"},
@@ -31,7 +32,7 @@ LAYERS = (
     {"status", "report", "snapshots", "item_values", "what_failed", "ledger_pages", "lookahead"},
     {"services", "engine"},
     {"cluster", "checks", "retention", "dry_run", "testing", "scheduling"},
-    {"web", "api", "admin", "admin_actions", "management"},
+    {"web", "api", "admin", "admin_actions", "management", "metrics"},
     {"templatetags", "apps", "contrib"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

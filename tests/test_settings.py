@@ -198,7 +198,8 @@ def test_only_the_settings_read_the_environment():
 
 def test_a_deployment_calls_the_hosts_that_its_environment_names_and_no_other():
     nothing = {"http_hosts": [], "http_private_networks": [], "http_secrets": {}}
-    nothing |= {"base_url": "", "webhook_private_networks": [], "webhook_plain_http": False}
+    nothing |= {"metrics_token": "", "metrics_addresses": [], "base_url": ""}
+    nothing |= {"webhook_private_networks": [], "webhook_plain_http": False}
     assert settings_under(production(), "BULKOPS")["BULKOPS"] == nothing
     words = {
         "BULKOPS_HTTP_HOSTS": "api.example.org, *.example.com",

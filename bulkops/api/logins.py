@@ -5,7 +5,7 @@ Put before Django's own backend, it is asked before a password is looked at; wha
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -14,7 +14,7 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.dispatch import receiver
 
-from bulkops import attempts
+from bulkops import attempts, visitors
 from bulkops.conf import conf
 
 if TYPE_CHECKING:
@@ -27,26 +27,15 @@ _NAME, _ADDRESS = "log-in of a name", "log-in from an address"
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where the request comes from; of the entries of X-Forwarded-For only those of our own proxies are believed."""
-    proxies = conf().trusted_proxies
-    entries = [one.strip() for one in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if one.strip()]
-    if proxies and entries:
-        return _plain(entries[-min(proxies, len(entries))])
-    return _plain(request.META.get("REMOTE_ADDR", ""))
+    """Where the request comes from; of the entries of X-Forwarded-For only those of our own proxies are believed.
 
-
-def _plain(text: str) -> str:
-    """One text for one place: without a port; of IPv6 the /64 network, of which anybody has all addresses."""
-    host, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and (host.endswith("]") or ":" not in host):
-        text = host
-    try:
-        found = ip_address(text.strip("[]").partition("%")[0])
-    except ValueError:
+    One text for one place: without a port; of IPv6 the /64 network, of which anybody has all addresses.
+    """
+    text = visitors.said_by_proxies(request)
+    found = visitors.parsed(text)
+    if found is None:
         return text
-    if isinstance(found, IPv4Address):
-        return str(found)
-    return str(found.ipv4_mapped or IPv6Network((found, NETWORK_BITS), strict=False).network_address)
+    return str(found if isinstance(found, IPv4Address) else IPv6Network((found, NETWORK_BITS), strict=False)[0])
 
 
 def wait(request: HttpRequest, name: str) -> int:

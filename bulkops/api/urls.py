@@ -6,13 +6,14 @@ from django.urls import path, re_path
 
 from bulkops.api import controls, docs, failures, jobs, operations, webhooks
 from bulkops.api.base import NOWHERE, Nowhere
+from bulkops.latencies import POLL, SUBMIT, timed
 
 app_name = "bulkops-api"
 
 urlpatterns = [
-    path("jobs/", jobs.Jobs.as_view(), name="jobs"),
+    path("jobs/", timed(SUBMIT, "api", method="POST")(jobs.Jobs.as_view()), name="jobs"),
     path("jobs/summary/", jobs.JobsSummary.as_view(), name="summary"),
-    path("jobs/<uuid:pk>/", jobs.OneJob.as_view(), name="job"),
+    path("jobs/<uuid:pk>/", timed(POLL, "api")(jobs.OneJob.as_view()), name="job"),
     path("jobs/<uuid:pk>/items/", jobs.JobItems.as_view(), name="items"),
     path("jobs/<uuid:pk>/failures/", failures.JobFailures.as_view(), name="failures"),
     path("jobs/<uuid:pk>/events/", jobs.JobEvents.as_view(), name="events"),

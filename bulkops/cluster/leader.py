@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, Error, InterfaceError, connection
 from django_q.conf import Conf as QueueConf
 
+from bulkops import tallies
 from bulkops.clock import ClockTimestamp, from_now
 from bulkops.cluster.couriers import Couriers, serves
 from bulkops.cluster.schedules import Schedules
@@ -38,6 +39,7 @@ LOOK_SECONDS = 0.1
 DATABASE_AWAY_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 1.0
 FORGET_EVERY_SECONDS = 600.0
+FOLD_EVERY_SECONDS = 30.0
 
 
 def configured_workers() -> int:
@@ -57,7 +59,7 @@ class Leader:
         self._schedules = Schedules(self.cluster.name) if "default" in queues else None
         self._couriers = Couriers(self.cluster) if serves(queues) else None
         self._signals = 0
-        self._next_round = self._next_forgetting = 0.0
+        self._next_round = self._next_forgetting = self._next_fold = 0.0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return the exit status."""
@@ -116,6 +118,7 @@ class Leader:
             self._watchdog.look(stopping=self._signals > 0)
             self._strays.look()
             self._forget_if_due()
+            self._fold_if_due()
             self._outage.over()
         except (DatabaseError, InterfaceError) as error:
             self._outage.met(error)
@@ -154,6 +157,11 @@ class Leader:
         if time.monotonic() >= self._next_forgetting:
             self._next_forgetting = time.monotonic() + FORGET_EVERY_SECONDS
             rescue.forget_long_dead()
+
+    def _fold_if_due(self) -> None:
+        if time.monotonic() >= self._next_fold:
+            self._next_fold = time.monotonic() + FOLD_EVERY_SECONDS
+            tallies.fold()
 
     def _stop(self) -> None:
         """Let each worker end its item in hand and hand on; kill them at a second signal."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
 
-from bulkops import dispatch, holds, pace, progress, storable, transitions
+from bulkops import dispatch, holds, pace, progress, storable, tallies, transitions
 from bulkops.conf import conf
 from bulkops.engine import chunks, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
@@ -20,11 +20,14 @@ from bulkops.exceptions import BulkopsError
 from bulkops.states import STOPPING, WORKABLE, JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bulkops.engine.allowance import Allowance
     from bulkops.engine.statements import Claim
     from bulkops.engine.turns import Taken
     from bulkops.models import Job, Turn
     from bulkops.operation import Operation
+    from bulkops.tallies import Count
 
 IDLE_SLICE_SECONDS = 0.2
 
@@ -37,28 +40,38 @@ def end_slice(
     *,
     idle: bool = False,
     allowance: Allowance | None = None,
+    counted: Iterable[Count] = (),
 ) -> None:
     """Let go of chunk and turn, and see to it that somebody goes on where something is left.
 
     `idle`: the slice found no chunk. Where one is free all the same, a dying connection still locks its row: wait.
+    `counted`: what the slice adds to the running totals, in the same transaction.
     """
     with transaction.atomic():
-        job = transitions.lock_job(taken.job_id)
-        if job is None:
-            return
-        turn = turns.lock_own(job, taken)
-        if claim is not None:
-            chunks.release(job, claim)
-        if turn is None:
-            return  # taken back meanwhile: whoever did that has sent the turn again
-        if not (holds.is_complete(job) and (job.state in WORKABLE or job.state in STOPPING)):
-            turns.let_go(turn)
-            pace.sample(job)
-            if not holds.settle_stop(job) and job.state in WORKABLE:
-                wanted = 0 if allowance is None else allowance.wanted(job)
-                _hand_on(job, turn, at_least=IDLE_SLICE_SECONDS if idle else 0.0, wanted=wanted)
-            return
-    finish(taken, operation, params)
+        tallies.add(*counted)
+        complete = _let_go(taken, claim, idle=idle, allowance=allowance)
+    if complete:
+        finish(taken, operation, params)
+
+
+def _let_go(taken: Taken, claim: Claim | None, *, idle: bool, allowance: Allowance | None) -> bool:
+    """Let go and hand on; return whether the job is complete instead, and to be finished."""
+    job = transitions.lock_job(taken.job_id)
+    if job is None:
+        return False
+    turn = turns.lock_own(job, taken)
+    if claim is not None:
+        chunks.release(job, claim)
+    if turn is None:
+        return False  # taken back meanwhile: whoever did that has sent the turn again
+    if holds.is_complete(job) and (job.state in WORKABLE or job.state in STOPPING):
+        return True
+    turns.let_go(turn)
+    pace.sample(job)
+    if not holds.settle_stop(job) and job.state in WORKABLE:
+        wanted = 0 if allowance is None else allowance.wanted(job)
+        _hand_on(job, turn, at_least=IDLE_SLICE_SECONDS if idle else 0.0, wanted=wanted)
+    return False
 
 
 def _hand_on(job: Job, turn: Turn, *, at_least: float, wanted: int) -> None:

@@ -20,6 +20,7 @@ from bulkops.engine.hand import Doing, InHand, holding
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
 from bulkops.engine.statements import Try
+from bulkops.engine.watch import Watch
 from bulkops.exceptions import FenceLost, InvalidParams, ItemsUnreadable, UnknownOperation
 from bulkops.models import Job
 from bulkops.operation import Context
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
 
 logger = logging.getLogger("bulkops.engine")
+slices = logging.getLogger("bulkops.slices")
+"""A line each few seconds and worker: for those who collect lines rather than read them."""
 
 ASK_AGAIN_SECONDS = 0.5
 
@@ -99,6 +102,7 @@ class Slice:
         self.messages = Messages(job.pk)
         self.allowance = Allowance(job.pk)
         self.breaker = Breaker(job.pk, operation.max_failures)
+        self.watch = Watch(operation.name)
         self.ends_at = time.monotonic() + conf().slice_seconds
         self._told_to_stop = False
         self._ask_again_at = 0.0
@@ -114,12 +118,30 @@ class Slice:
                     if not self._work_chunk(claim):
                         break
         except FenceLost:
+            self.watch.fence_lost()
             logger.warning("job=%s turn=%s event=fence_lost", self.job.pk, self.taken.number)
         except ItemsUnreadable as error:
             # Left to escape, it would end one worker after another.
             finishing.fail(self.taken, error.message, error.code)
         self.messages.flush()
-        finishing.end_slice(self.taken, claim, self.operation, self.params, idle=not worked, allowance=self.allowance)
+        finishing.end_slice(
+            self.taken,
+            claim,
+            self.operation,
+            self.params,
+            idle=not worked,
+            allowance=self.allowance,
+            counted=self.watch.counted(),
+        )
+        if worked:
+            slices.info(
+                "job=%s operation=%s turn=%s event=slice_ended items=%s seconds=%.3f",
+                self.job.pk,
+                self.operation.name,
+                self.taken.number,
+                self.watch.items,
+                self.watch.seconds,
+            )
         return worked
 
     def _work_chunk(self, claim: Claim) -> bool:
@@ -137,7 +159,7 @@ class Slice:
         item = content.items[one.position - one.claim.start]
         self.allowance.use()
         try:
-            with holding(self._in_hand(one)):
+            with self.watch.item(), holding(self._in_hand(one)):
                 stop = self.runner.run(item, self._context(one, content), one)
         except HookFailed as failed:
             events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {one.position}: {failed.message}")

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from bulkops.conf import conf
+from bulkops.latencies import POLL, timed
 from bulkops.outage import is_away
 from bulkops.web import cards, fetch, starting
 from bulkops.web.details import Details
@@ -40,6 +41,7 @@ def _unchanged() -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@timed(POLL, "page")
 @require_safe
 @never_cache
 def progress(request: HttpRequest, pk: UUID) -> HttpResponseBase:

@@ -32,6 +32,7 @@ from bulkops.exceptions import (
     InvalidParams,
     UnknownOperation,
 )
+from bulkops.latencies import SUBMIT, timed
 from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploads
 from bulkops.web.again import Again
 from bulkops.web.forms import SubmitForms
@@ -51,6 +52,7 @@ ERRORS_SHOWN = 10
 SWAPPED = {HTTPStatus.OK, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
+@timed(SUBMIT, "page", method="POST")
 @csrf_exempt  # checked in `_posted`: the uploads must be bounded before anything looks for the token in the body
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import F
 
+from bulkops import tallies
 from bulkops.clock import ClockTimestamp, database_now, from_now
 from bulkops.conf import conf
+from bulkops.histograms import CALL_SECONDS, Histogram
+from bulkops.tallies import Count
 from bulkops.webhooks import bodies, claiming, outbox
 from bulkops.webhooks.models import Delivery, DeliveryAttempt, DeliveryState, Endpoint, Event, Kind
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bulkops.webhooks")
 
 JITTER = 0.1
+ATTEMPT, GIVEN_UP = "webhook_attempt", "webhook_given_up"
 GONE = "It answered 410 Gone, which means: never again."
 
 
@@ -41,6 +45,7 @@ def record(claimed: Claimed, said: Said) -> None:
         DeliveryAttempt.objects.create(
             delivery=delivery, seconds=said.seconds, status=said.status, error=said.error, answer=said.answer
         )
+        tallies.add(_counted(endpoint, said))
         if not said.error:
             _delivered(endpoint, delivery)
         elif endpoint.lease == claimed.lease:
@@ -53,6 +58,12 @@ def record(claimed: Claimed, said: Said) -> None:
         "attempt_failed" if said.error else "delivered",
         said.seconds,
     )
+
+
+def _counted(endpoint: Endpoint, said: Said) -> Count:
+    taken = Histogram(CALL_SECONDS)
+    taken.observe(said.seconds)
+    return Count.of(ATTEMPT, (endpoint.kind, "failed" if said.error else "delivered"), taken)
 
 
 def _delivered(endpoint: Endpoint, delivery: Delivery) -> None:
@@ -69,7 +80,8 @@ def _failed(endpoint: Endpoint, delivery: Delivery, said: Said) -> None:
     # What was delivered by an attempt whose lease was lost stays so: nothing is left to be tried.
     of_it = {"pk": delivery.pk, "state": DeliveryState.PENDING}
     if tries > len(waits) or said.status == HTTPStatus.GONE:
-        Delivery.objects.filter(**of_it).update(state=DeliveryState.FAILED, due=None, tries=tries)
+        if Delivery.objects.filter(**of_it).update(state=DeliveryState.FAILED, due=None, tries=tries):
+            tallies.add(Count(GIVEN_UP, (endpoint.kind,), (1,)))
     else:
         # Spread, or all that failed together would come back together.
         wait = waits[tries - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret

@@ -1,10 +1,10 @@
-"""Keeps the log quiet about health probes that are answered with no: whoever asks is told, as often as it asks."""
+"""Keeps the log quiet about probes and scrapes that are answered with no: whoever asks is told, as often as it asks."""
 
 from __future__ import annotations
 
 import logging
 
-PROBES = ("/healthz", "/readyz")
+PROBES = ("/healthz", "/readyz", "/metrics")
 
 
 class WithoutProbes(logging.Filter):

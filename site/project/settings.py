@@ -200,6 +200,8 @@ BULKOPS: dict[str, Any] = {
     "http_hosts": tuple(_list("BULKOPS_HTTP_HOSTS")),
     "http_private_networks": tuple(_list("BULKOPS_HTTP_PRIVATE_NETWORKS")),
     "http_secrets": _secrets(_text("BULKOPS_HTTP_SECRETS")),
+    "metrics_token": _text("BULKOPS_METRICS_TOKEN"),
+    "metrics_addresses": tuple(_list("BULKOPS_METRICS_ADDRESSES")),
     "base_url": _text("BULKOPS_BASE_URL", f"http://127.0.0.1:{PORT}" if DEBUG else ""),
     "webhook_private_networks": tuple(_list("BULKOPS_WEBHOOK_PRIVATE_NETWORKS")),
     "webhook_plain_http": _flag("BULKOPS_WEBHOOK_PLAIN_HTTP", default=False),
@@ -366,19 +368,27 @@ if _flag("BULKOPS_BEHIND_PROXY", default=False):
 # HSTS for every host below the domain, and the browsers' preload list, bind hosts that are not this site's.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-# One line an event: when, how bad, who, what. Never the content of a request or an item.
+# One line an event: when, how bad, who, what. Never the content of a request or an item. In production lines are
+# collected by programs, in development read by people.
+_LOG_FORMAT = _text("BULKOPS_LOG_FORMAT", "line" if DEBUG else "json")
+if _LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured(f"BULKOPS_LOG_FORMAT must be line or json, not {_LOG_FORMAT!r}")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "bulkops.json_lines.JsonLines"},
+    },
     "filters": {"without_probes": {"()": "project.logs.WithoutProbes"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": _LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         # Emptied: Django gives this one a console handler of its own, and each line would come twice.
         "django": {"handlers": [], "level": "WARNING"},
         "django.request": {"filters": ["without_probes"]},
         "bulkops": {"level": "INFO"},
+        "bulkops.slices": {"level": "INFO" if _LOG_FORMAT == "json" else "WARNING"},
         "django-q": {"level": "WARNING"},
     },
 }

@@ -21,6 +21,7 @@ urlpatterns = [
     path("api/", include("bulkops.api.urls")),
     path("problems/", include("bulkops.api.problem_urls")),
     path("tokens/", include("bulkops.api.token_urls")),
+    path("", include("bulkops.metrics.urls")),
     path("", include("bulkops.web.urls")),
 ]
 if settings.PROVIDER_SERVED:

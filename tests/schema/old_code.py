@@ -73,6 +73,8 @@ def _insert(apps: Apps, alias: str) -> list[Any]:
         create("failuregroup", job=job, fingerprint="f", shard=0, count=1, error_code="no", words="no", samples=[2])
     if "pace" in apps.all_models["bulkops"]:
         create("pace", job=job, seconds=[0.0], items=[0], sampled_at=now)
+    if "tally" in apps.all_models["bulkops"]:
+        create("tally", name="items", labels=["note"], counts=[1, 0, 0])
     return rows
 
 

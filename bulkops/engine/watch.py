@@ -1,0 +1,60 @@
+"""How long a slice and its items took, kept in this process until the slice's end stores it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bulkops.histograms import ITEM_SECONDS, SLICE_SECONDS, Histogram
+from bulkops.tallies import Count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ITEM, SLICE, FENCE_LOST = "item", "slice", "fence_lost"
+
+
+class Watch:
+    """Of one slice of one operation. A worker that is killed takes its slice's durations with it, and no item."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._items = Histogram(ITEM_SECONDS)
+        self._began = time.perf_counter()
+        self._fences_lost = 0
+
+    @contextmanager
+    def item(self) -> Iterator[None]:
+        """While an item is processed and committed, whatever comes of it."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._items.observe(time.perf_counter() - began)
+
+    def fence_lost(self) -> None:
+        """Somebody else has the chunk."""
+        self._fences_lost += 1
+
+    @property
+    def items(self) -> int:
+        """How many were tried."""
+        return sum(self._items.counts)
+
+    @property
+    def seconds(self) -> float:
+        """Since the slice began."""
+        return time.perf_counter() - self._began
+
+    def counted(self) -> list[Count]:
+        """What the slice's end adds to the totals; nothing where there was nothing to do."""
+        labels = (self._operation,)
+        found = []
+        if self._items:
+            whole = Histogram(SLICE_SECONDS)
+            whole.observe(self.seconds)
+            found += [Count.of(SLICE, labels, whole), Count.of(ITEM, labels, self._items)]
+        if self._fences_lost:
+            found.append(Count(FENCE_LOST, labels, (self._fences_lost,)))
+        return found

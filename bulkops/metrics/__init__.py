@@ -1,0 +1,1 @@
+"""What Prometheus reads: the state of jobs, queues and workers from the tables, for those whom a setting lets in."""

@@ -108,3 +108,7 @@ def test_an_author_names_items_in_both_numbers() -> None:
     assert [counted(Sorting(), n) for n in (0, 1, 1_204)] == ["0 entries", "1 entry", "1,204 entries"]
     assert [counted(Selling(), n) for n in (1, 2)] == ["1 ticket", "2 tickets"]
     assert Promised(Sorting(), 2).words == "2 entries will be sorted"
+
+
+def test_who_is_logged_out_is_promised_nothing(client: Client) -> None:
+    assert button(client.get("/active/", {"operation": "note", "count": "5"})) == "Start"

@@ -193,6 +193,19 @@ def test_a_name_that_leads_to_a_private_address_is_not_called(
     assert to.asked == []
 
 
+def test_where_plain_http_is_no_longer_allowed_nothing_is_sent_by_it(
+    endpoint: Any, receiver: Any, ended: Any, deliver: Any, site: Any
+):
+    to = receiver()
+    endpoint(to.url)
+    ended()
+    site(webhook_plain_http=False)
+    deliver()
+    assert to.asked == []
+    assert attempts() == [(None, calling.NOT_ENCRYPTED)]
+    assert Delivery.objects.get().state == "pending"
+
+
 def test_a_name_is_checked_each_time_at_the_address_connected_to(
     endpoint: Any, receiver: Any, ended: Any, deliver: Any, site: Any, names: Any, come_due: Any
 ):

@@ -55,14 +55,16 @@ class Couriers:
 
         Leaves a database that is away to the leader's next round, which says so and connects again.
         """
+        if self._process is not None and self._process.is_alive():
+            self._end_if_stuck(self._process)
+            return
+        if connection.connection is None:
+            return
         try:
             if self._process is not None:
-                if self._process.is_alive():
-                    self._end_if_stuck(self._process)
-                    return
                 claiming.let_go_all(self._cluster.pk)
                 self._process, self._next_look = None, 0.0
-            if connection.connection is not None and self._is_time():
+            if self._is_time():
                 self._next_look = time.monotonic() + LOOK_SECONDS
                 if claiming.anything_due():
                     self._begin()

@@ -26,6 +26,8 @@ MOST_BYTES = 16 * 1024
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 NOT_INSTALLED = "This site cannot send webhooks: the packages httpx and httpcore are not installed."
 
+NOT_ENCRYPTED = "The address must begin with https://, so that nobody on the way can read it."
+
 
 def is_possible() -> bool:
     """Whether what this stands on is installed."""
@@ -36,6 +38,8 @@ def post(url: str, message_id: str, body: str, secrets_in_force: list[str]) -> S
     """One attempt, within `webhook_timeout_seconds`; touches no database, and raises nothing that it could tell."""
     if asking is None:
         return Said(0.0, NOT_INSTALLED)
+    if not url.lower().startswith("https:") and not conf().webhook_plain_http:
+        return Said(0.0, NOT_ENCRYPTED)  # it was allowed when the endpoint was made
     content, moment = body.encode(), int(time.time())
     headers = [
         ("Content-Type", "application/json"),

@@ -7,6 +7,8 @@ Each claim raises the fence `lease`, so that who has lost it can tell.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from bulkops.conf import conf
 from bulkops.webhooks.models import Delivery, DeliveryState, Endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.db.models import QuerySet
 
 ROUND_SECONDS = 60.0
@@ -49,16 +53,27 @@ def anything_due() -> bool:
     return _free().filter(Exists(_due(OuterRef("pk")))).exists()
 
 
-def claim(cluster_id: int, most: int, most_failing: int | None = None) -> list[Claimed]:
+def claim(
+    cluster_id: int,
+    most: int,
+    most_failing: int | None = None,
+    *,
+    most_each: float = math.inf,
+    held: Iterable[Any] = (),
+) -> list[Claimed]:
     """Take the oldest due delivery of up to so many endpoints, those first that have waited longest.
 
     Of endpoints that failed the last time `most_failing` at most, and after the others: those that hang do not take all
-    places. None for a cluster that counts as dead, as one whose leader is frozen: what it holds is free to others.
-    Commits. Locks the endpoints for that moment, and passes by those that somebody else has locked.
+    places. Nor do those of one owner, who gets `most_each` with what is `held` already, which is named by its owners;
+    where that leaves places empty, the next call fills them with what is others'. None for a cluster that counts as
+    dead, as one whose leader is frozen: what it holds is free to others. Commits. Locks the endpoints for that moment,
+    and passes by those that somebody else has locked.
     """
+    places = Counter(held)
     with transaction.atomic():
         first = _due(OuterRef("pk")).order_by().values("endpoint").annotate(first=Min("due")).values("first")
         free = _free().filter(Exists(_alive(cluster_id)), Exists(_due(OuterRef("pk"))))
+        free = free.exclude(owner__in=[owner for owner, number in places.items() if number >= most_each])
         free = free.annotate(first=Subquery(first)).order_by("first", "pk")
         # Locked without the holder's row, and looked at again by PostgreSQL once it has the lock.
         lockable = free.select_for_update(skip_locked=True, no_key=True, of=("self",))
@@ -67,8 +82,12 @@ def claim(cluster_id: int, most: int, most_failing: int | None = None) -> list[C
         left = left if most_failing is None else min(left, most_failing)
         if left > 0:
             locked += lockable.filter(failing_since__isnull=False)[:left]
-        found = [_take(endpoint, cluster_id) for endpoint in locked]
-    return [one for one in found if one is not None]
+        found = []
+        for endpoint in locked:
+            if places[endpoint.owner_id] < most_each and (one := _take(endpoint, cluster_id)) is not None:
+                found.append(one)
+                places[endpoint.owner_id] += 1
+    return found
 
 
 def _take(endpoint: Endpoint, cluster_id: int) -> Claimed | None:

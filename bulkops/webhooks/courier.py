@@ -24,6 +24,10 @@ LINGER_SECONDS = 8.0
 """It stays so long after its last delivery, so that the first retry, and another job's end, find it there."""
 
 
+OTHERS = 4
+"""One owner's receivers leave this part of the places to those of others, however many they are and however slow."""
+
+
 def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: float = LINGER_SECONDS) -> int:
     """Send what is due until nothing has been for a while; return the number of attempts.
 
@@ -40,7 +44,13 @@ def go_round(cluster_id: int, *, stopping: Callable[[], bool], linger_seconds: f
             room = most - len(in_hand)
             if room and not leaving:
                 failing = sum(one.endpoint.failing_since is not None for one in in_hand.values())
-                claimed = claiming.claim(cluster_id, room, max(1, most // 2) - failing)
+                claimed = claiming.claim(
+                    cluster_id,
+                    room,
+                    max(1, most // 2) - failing,
+                    most_each=max(1, most - max(1, most // OTHERS)),
+                    held=[one.endpoint.owner_id for one in in_hand.values()],
+                )
                 in_hand |= {pool.submit(send, one): one for one in claimed}
             if not in_hand:
                 if leaving or time.monotonic() - last >= linger_seconds:

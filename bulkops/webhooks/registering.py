@@ -175,7 +175,7 @@ def checked_url(url: str) -> str:
     except NotSendable as error:
         raise InvalidEndpoint("url", error.message) from None
     if place.scheme != "https" and not conf().webhook_plain_http:
-        raise InvalidEndpoint("url", "The address must begin with https://, so that nobody on the way can read it.")
+        raise InvalidEndpoint("url", calling.NOT_ENCRYPTED)
     if place.host[-1].isdigit() or ":" in place.host:  # an address in place of a name; no name ends in a digit's label
         why = addresses.refusal(place.host, tuple(conf().webhook_private_networks))
         if why and why != "is no address":

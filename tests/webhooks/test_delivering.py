@@ -193,6 +193,19 @@ def test_a_name_that_leads_to_a_private_address_is_not_called(
     assert to.asked == []
 
 
+def test_where_plain_http_is_no_longer_allowed_nothing_is_sent_by_it(
+    endpoint: Any, receiver: Any, ended: Any, deliver: Any, site: Any
+):
+    to = receiver()
+    endpoint(to.url)
+    ended()
+    site(webhook_plain_http=False)
+    deliver()
+    assert to.asked == []
+    assert attempts() == [(None, calling.NOT_ENCRYPTED)]
+    assert Delivery.objects.get().state == "pending"
+
+
 def test_a_name_is_checked_each_time_at_the_address_connected_to(
     endpoint: Any, receiver: Any, ended: Any, deliver: Any, site: Any, names: Any, come_due: Any
 ):
@@ -280,7 +293,34 @@ def test_a_hanging_receiver_holds_up_no_other(
     assert list(answered) == [200, None], "the other one was told long before"
 
 
-def test_so_many_are_asked_at_once_as_the_setting_says(endpoint: Any, peers: Any, ended: Any, deliver: Any, site: Any):
+def test_slow_receivers_of_one_owner_hold_up_nobody_elses(
+    endpoint: Any, peers: Any, ended: Any, deliver: Any, site: Any, stranger: Any
+):
+    site(webhook_parallel=4)
+    told = threading.Event()
+
+    def reply(_asked: Any) -> Reply:
+        told.wait(10)  # they answer in the end, so that nothing is held against them
+        return Reply(200 if told.is_set() else 500)
+
+    slow = peers(reply)
+    for _ in range(6):
+        endpoint(slow.url)
+    ended()
+
+    def reply_at_once(_asked: Any) -> Reply:
+        told.set()
+        return Reply()
+
+    endpoint(peers(reply_at_once).url, user=stranger)
+    ended(user=stranger)  # it comes after all of those
+    assert deliver() == 7
+    assert set(attempts()) == {(200, "")}
+
+
+def test_so_many_are_asked_at_once_as_the_setting_says(
+    endpoint: Any, peers: Any, ended: Any, deliver: Any, site: Any, stranger: Any
+):
     everybody = 12
     site(webhook_parallel=everybody, webhook_endpoints=everybody)
     together = threading.Barrier(everybody)
@@ -291,10 +331,11 @@ def test_so_many_are_asked_at_once_as_the_setting_says(endpoint: Any, peers: Any
         return Reply()
 
     to = peers(reply)
-    made = [endpoint(to.url) for _ in range(everybody)]
+    made = [endpoint(to.url, user=user) for user in (None, stranger) for _ in range(everybody // 2)]
     registering.send_test(made[0])
     assert deliver() == 1
     ended()
+    ended(user=stranger)
     assert deliver() == everybody
     assert set(attempts()) == {(200, "")}
 

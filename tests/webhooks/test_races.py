@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from django.db.models import F
 
 from bulkops import services, transitions
 from bulkops.clock import from_now
+from bulkops.cluster.couriers import Couriers
 from bulkops.models import Cluster, Delivery, DeliveryAttempt, Endpoint, Job
 from bulkops.states import JobState
 from bulkops.webhooks import claiming, recording, registering
@@ -118,3 +120,20 @@ def test_nobody_else_sends_while_a_process_may_still_be_at_it(endpoint: Any, sen
     for gone_by, free in ((claiming.longest_life_seconds(), 0), (claiming.MARGIN_SECONDS, 1)):
         Endpoint.objects.update(leased_until=F("leased_until") - timedelta(seconds=gone_by))
         assert len(claiming.claim(other.pk, 8)) == free
+
+
+def test_a_leader_whose_database_is_away_asks_it_nothing_for_a_dead_process(endpoint: Any, sender: Cluster):
+    """Its round connects again, now and then, and says what is wrong."""
+    registering.send_test(endpoint(URL))
+    claiming.claim(sender.pk, 1)
+    Delivery.objects.update(due=from_now(1_000))
+    connection.close()
+    couriers = Couriers(sender)
+    couriers._process = multiprocessing.get_context("fork").Process(target=int)
+    couriers._process.start()
+    couriers._process.join()
+    couriers.look()
+    assert connection.connection is None
+    assert Endpoint.objects.get().holder == sender  # asked here, which connects
+    couriers.look()
+    assert Endpoint.objects.get().holder is None

@@ -59,6 +59,16 @@ def now() -> WebhookNews:
     )
 
 
+def remarks() -> list[str]:
+    """What an operator should know, in a sentence; nothing while every endpoint takes what is sent to it."""
+    found = now()
+    if not found.troubles:
+        return []
+    places = ", ".join(f"{one.where} of {one.owner}" for one in found.troubles)
+    deliveries = "1 delivery waits" if found.waiting == 1 else f"{found.waiting:,} deliveries wait"
+    return [f"Webhooks that fail or were switched off: {places}; {deliveries}. More: manage.py webhooks"]
+
+
 def _trouble(endpoint: Endpoint) -> Trouble:
     return Trouble(
         owner=endpoint.owner.get_username(),

@@ -156,3 +156,22 @@ def test_on_a_laptop_no_column_of_the_admins_list_of_jobs_is_cut_off(browser: Br
         page.set_viewport_size({"width": 1366, "height": 768})
         widths = page.locator("#changelist .results").evaluate("(one) => [one.scrollWidth, one.clientWidth]")
         assert widths[0] <= widths[1]
+
+
+def test_on_a_laptop_a_jobs_long_name_and_the_admins_buttons_are_apart(browser: Browser, live_server: Any) -> None:
+    with opened(SCENES["admin-job"], browser, live_server.url) as page:
+        page.set_viewport_size({"width": 1366, "height": 768})
+        assert overlapping(page) == []
+
+
+@pytest.mark.parametrize("name", ["webhooks", "webhook", "tokens", "items"])
+def test_a_list_of_known_columns_hides_none_on_the_narrowest_screen(
+    name: str, browser: Browser, live_server: Any
+) -> None:
+    with opened(SCENES[name], browser, live_server.url) as page:
+        page.set_viewport_size({"width": NARROW, "height": 640})
+        hidden = page.locator("main .scroll").evaluate_all(
+            "(all) => all.map((one) => one.scrollWidth - one.clientWidth)"
+        )
+        assert hidden
+        assert max(hidden) <= 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from bulkops import diagnosis, events, services
 from bulkops.clock import from_now
@@ -14,6 +16,7 @@ from bulkops.diagnosis import diagnose
 from bulkops.management.commands import status
 from bulkops.models import Cluster, Job, Turn
 from bulkops.states import EventKind, JobState
+from bulkops.webhooks.models import Delivery, Endpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +124,18 @@ def test_a_jobs_last_failed_item_is_told_by_its_position(owner, worker, run):
     worker.finish(services.submit(user=owner, operation="habits", items=["raise", "raise-with-nul", "fine"]))
     assert [error.position for error in diagnose().errors] == [1]
     assert "position 1: ValueError" in run("status").out
+
+
+def test_endpoints_that_fail_are_a_remark_without_their_secrets(run, alive, owner):
+    alive()
+    assert "Webhooks" not in run("status").out
+    since = timezone.now() - timedelta(minutes=3)
+    endpoint = Endpoint.objects.create(owner=owner, url="https://hooks.example.org/secret", failing_since=since)
+    Delivery.objects.create(endpoint=endpoint, event="job.completed", body="{}", due=since)
+    ran = run("status")
+    assert ran.code == 0, "a receiver that is down is its owner's business, not the installation's"
+    assert "switched off: hooks.example.org of owner; 1 delivery waits. More: manage.py webhooks" in ran.out
+    assert "secret" not in ran.out
 
 
 def test_json_tells_all_of_it(run, alive, job):

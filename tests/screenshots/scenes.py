@@ -572,7 +572,8 @@ def _(stage: Stage) -> str:
 @scene("admin-job", who="operator", ours=False)
 def _(stage: Stage) -> str:
     told: dict[str, list[Any]] = {"succeeded": [None] * 37, "failed": FAILURES}
-    return f"/admin/bulkops/job/{stage.job(JobState.COMPLETED_WITH_ERRORS, outcomes=told).pk}/change/"
+    job = stage.job(JobState.COMPLETED_WITH_ERRORS, outcomes=told, name=LONG)
+    return f"/admin/bulkops/job/{job.pk}/change/"
 
 
 @scene("admin-dashboard", who="operator", ours=False)

@@ -12,6 +12,7 @@ from bulkops import scheduling, wording
 from bulkops.diagnosis import Diagnosis, diagnose
 from bulkops.management.terminal import TerminalCommand, first_line, printable, table
 from bulkops.outage import is_away
+from bulkops.webhooks import news
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
@@ -33,6 +34,7 @@ class Command(TerminalCommand):
         try:
             diagnosis = diagnose()
             diagnosis.faults += scheduling.faults()
+            diagnosis.remarks += news.remarks()
         except Error as error:
             if is_away(error):
                 self.unreachable(f"The database does not answer: {first_line(error)}", as_json=options["json"])

@@ -159,7 +159,7 @@ class Slice:
         item = content.items[one.position - one.claim.start]
         self.allowance.use()
         try:
-            with self.watch.item(), holding(self._in_hand(one)):
+            with self.watch.item, holding(self._in_hand(one)):
                 stop = self.runner.run(item, self._context(one, content), one)
         except HookFailed as failed:
             events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {one.position}: {failed.message}")

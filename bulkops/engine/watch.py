@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bulkops.histograms import ITEM_SECONDS, SLICE_SECONDS, Histogram
 from bulkops.tallies import Count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
 ITEM, SLICE, FENCE_LOST = "item", "slice", "fence_lost"
+
+
+class _Each:
+    """Measures what runs within it, again and again; no generator, which would cost an item three times as much."""
+
+    __slots__ = ("_began", "_measured")
+
+    def __init__(self, measured: Histogram) -> None:
+        self._measured = measured
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._measured.observe(time.perf_counter() - self._began)
 
 
 class Watch:
@@ -21,17 +37,10 @@ class Watch:
     def __init__(self, operation: str) -> None:
         self._operation = operation
         self._items = Histogram(ITEM_SECONDS)
+        self.item = _Each(self._items)
+        """While an item is processed and committed, whatever comes of it."""
         self._began = time.perf_counter()
         self._fences_lost = 0
-
-    @contextmanager
-    def item(self) -> Iterator[None]:
-        """While an item is processed and committed, whatever comes of it."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._items.observe(time.perf_counter() - began)
 
     def fence_lost(self) -> None:
         """Somebody else has the chunk."""

@@ -54,10 +54,10 @@ def policy(path: str) -> dict[str, str]:
     return dict(part.strip().partition(" ")[::2] for part in text.split(";"))
 
 
-def test_swagger_runs_under_the_usual_policy_and_redoc_with_its_own_styles_and_worker(db: None):
+def test_swagger_runs_under_the_usual_policy_and_redoc_with_its_own_styles(db: None):
     usual = policy("/accounts/login/")
     assert policy("/api/docs/") == usual
-    assert policy("/api/redoc/") == usual | {"style-src": "'self' 'unsafe-inline'", "worker-src": "'self' blob:"}
+    assert policy("/api/redoc/") == usual | {"style-src": "'self' 'unsafe-inline'"}
 
 
 @pytest.mark.slow
@@ -70,8 +70,7 @@ def test_a_browser_shows_the_calls(live_server: Any, page: Any, path: str, headi
     page.goto(live_server.url + path)
     page.locator(heading, has_text="Submit a job").first.wait_for(timeout=20_000)
     if path == "/api/redoc/":
-        page.get_by_placeholder("Search...").fill("in doubt")
-        page.locator("[data-role='search:results']", has_text="Decide an item in doubt").wait_for(timeout=20_000)
+        assert page.get_by_placeholder("Search...").count() == 0  # it would need a script that the policy forbids
     else:
         page.locator("#operations-jobs-list_jobs .opblock-summary-control").click()
         page.get_by_role("button", name="Try it out").click()

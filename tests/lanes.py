@@ -24,6 +24,7 @@ PROCESSES = 3
 LANES = (
     ("gateway", ("tests/chaos/test_beyond_60_seconds.py", "tests/chaos/test_storm")),
     ("kills", ("tests/chaos/", "tests/cluster/", "tests/webhooks/test_cluster.py")),
+    ("pages", ("tests/browser/test_accessibility.py",)),
     ("people", ("tests/browser/", "tests/test_up.py", "tests/embedded/")),
 )
 """The longest first. A test belongs to the first lane of which one name begins its path."""

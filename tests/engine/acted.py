@@ -67,7 +67,7 @@ class Stepwise(Operation):
 
     def process(self, item: Any, params: dict[str, Any], context: Any) -> Any:
         stand_still()
-        self.effect(item, context)
+        self.have_effect(item, context)
         stand_still()
         if item == "fails":
             raise ValueError("card expired")
@@ -79,7 +79,7 @@ class Stepwise(Operation):
             raise InDoubt("the answer was cut off")
         return item
 
-    def effect(self, item: Any, context: Any) -> None:
+    def have_effect(self, item: Any, context: Any) -> None:
         Effect.objects.create(item=context.key, note=f"{context.job_id}:{context.position}")
 
     def finish(self, params: dict[str, Any], summary: dict[str, int]) -> None:
@@ -94,7 +94,7 @@ class StepwiseOutside(Stepwise):
     name = "stepwise-outside"
     transactional = False
 
-    def effect(self, item: Any, context: Any) -> None:
+    def have_effect(self, item: Any, context: Any) -> None:
         if item in {"good", "doubts"} or (item == "comes-round" and context.attempt == 3):
             ledger.had.append(Had(key=context.key, job=str(context.job_id), position=context.position))
 

@@ -202,7 +202,7 @@ def _(stage: Stage) -> str:
 def _(stage: Stage) -> str:
     counts = {"succeeded": 20_411, "failed": 3, "skipped": 18}
     job = stage.job(JobState.RUNNING, total=48_210, counts=counts, ago=125, message="Row 41, Winter Garden")
-    return job.get_absolute_url()
+    return stage.paced(job).get_absolute_url()
 
 
 @scene("job-running-large")
@@ -212,7 +212,7 @@ def _(stage: Stage) -> str:
         JobState.RUNNING, total=12_345_678, counts=counts, ago=290_000, name=LONG, input_name=UNBROKEN,
         params={"cents": -1_000_000}, rate_per_second=40.0, message=f"Now at {UNBROKEN}", limit=12_345_678,
     )  # fmt: skip
-    return job.get_absolute_url()
+    return stage.paced(job).get_absolute_url()
 
 
 @scene("job-stalled")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from datetime import timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.db import OperationalError
+from django.db.models import Sum
 from django.utils import timezone
 
 from bulkops import failure_groups, result_files, services
 from bulkops.clock import from_now
-from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Turn
+from bulkops.models import Chunk, Cluster, Event, Job, Outcome, Pace, Turn
 from bulkops.states import ENDED, EventKind, JobState
 from tests.sample import pictures
 from ticketing import demo
@@ -144,6 +147,21 @@ class Stage:
                 job=job, kind=EventKind.STATE_CHANGED, from_state=before, to_state=state, at=at, actor=actor
             )
             before = JobState(state)
+
+    @staticmethod
+    def paced(job: Job) -> Job:
+        """With the samples of its whole course, which was sometimes faster and sometimes slower."""
+        seconds = ((job.finished_at or timezone.now()) - job.started_at).total_seconds()
+        processed = Chunk.objects.filter(job=job).aggregate(n=Sum("cursor"))["n"]
+        speeds = [1 + 0.25 * math.sin(n / 3) for n in range(40)]
+        course = [0.0, *accumulate(speeds)]
+        Pace.objects.create(
+            job=job,
+            seconds=[seconds * n / len(speeds) for n in range(len(course))],
+            items=[round(processed * part / course[-1]) for part in course],
+            sampled_at=job.finished_at or timezone.now(),
+        )
+        return job
 
     def held(self, job: Job) -> Job:
         """With an item in a worker's hand."""

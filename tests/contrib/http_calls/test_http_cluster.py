@@ -30,8 +30,9 @@ ROWS = 60
 class Ledger:
     """A service that honours keys, and misbehaves before it has done something, or after."""
 
-    def __init__(self, *, keyed: bool = True) -> None:
+    def __init__(self, *, keyed: bool = True, every: int = 20) -> None:
         self.keyed = keyed
+        self.every = every
         self.lock = threading.Lock()
         self.asked: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
@@ -44,7 +45,7 @@ class Ledger:
         with self.lock:
             self.asked[order] += 1
             misbehaves = self.asked[order] == 1
-        trouble = int(order) % 20 if misbehaves else 0
+        trouble = int(order) % self.every if misbehaves else 0
         if trouble == 1:
             return Reply(429, headers={"Retry-After": "1"})
         if trouble == 2:
@@ -112,7 +113,8 @@ def test_from_the_shell_each_row_is_done_once_whatever_the_service_does(start, c
 
 
 def test_from_the_page_a_service_without_keys_is_asked_again_only_where_it_did_nothing(start, caller):
-    ledger = Ledger(keyed=False)
+    # Few doubts: two workers may come upon all of them first, and a quarter of what was tried would pause the job.
+    ledger = Ledger(keyed=False, every=ROWS)
     peer, _, _ = start(ledger)
     browser = Client()
     browser.force_login(caller)
@@ -124,10 +126,10 @@ def test_from_the_page_a_service_without_keys_is_asked_again_only_where_it_did_n
     job = Job.objects.get()
     wait_for(lambda: ended(job), 40, "the job's end")
     states = dict(Outcome.objects.filter(job=job).values_list("position", "state"))
-    expected = {number: "in_doubt" if number % 20 in {2, 3, 4} else "succeeded" for number in range(ROWS)}
+    expected = {number: "in_doubt" if number in {2, 3, 4} else "succeeded" for number in range(ROWS)}
     assert states == expected
     assert set(ledger.done.values()) == {1}
-    assert all(ledger.asked[str(number)] == (2 if number % 20 == 1 else 1) for number in range(ROWS))
+    assert all(ledger.asked[str(number)] == (2 if number == 1 else 1) for number in range(ROWS))
 
 
 @pytest.mark.parametrize(("operation", "state"), [("call-http-api", "succeeded"), ("call-http-api-once", "in_doubt")])

@@ -14,17 +14,18 @@ DELIVERIES_SHOWN = 100
 
 @admin.register(Endpoint)
 class EndpointAdmin(ReadOnlyAdmin):
-    """Where users are told of their jobs, and what was sent there. Their secrets are nobody's here."""
+    """Where users are told of their jobs, and what was sent there. Their secrets are nobody's here, nor the addresses
+    in which there may be one."""
 
-    list_display = ("url", "owner", "kind", "is_on", "failing_since", "created_at")
+    list_display = ("__str__", "owner", "kind", "is_on", "failing_since", "created_at")
     list_filter = ("kind", ("disabled_at", admin.EmptyFieldListFilter), ("failing_since", admin.EmptyFieldListFilter))
     list_select_related = ("owner",)
-    search_fields = ("url", "description")
+    search_fields = ("description",)
     fields = readonly_fields = (
         "id",
         "owner",
         "kind",
-        "url",
+        "__str__",
         "description",
         "events",
         "created_at",

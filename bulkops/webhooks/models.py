@@ -7,6 +7,7 @@ others, so both share queue, lease and retries; nobody sees or changes that one.
 from __future__ import annotations
 
 import uuid
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -84,7 +85,8 @@ class Endpoint(models.Model):
         constraints = (models.UniqueConstraint(fields=["owner"], name="bulkops_one_email", condition=Q(kind="email")),)
 
     def __str__(self) -> str:
-        return self.url or f"e-mail to user {self.owner_id}"
+        """For operators: “e-mail”, or the host, since the rest of an address may hold a secret."""
+        return "e-mail" if self.kind == Kind.EMAIL else urlsplit(self.url).hostname or ""
 
     @property
     def former_secrets(self) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from django.db.models import Count, Min, Q
 
 from bulkops.clock import database_now
-from bulkops.webhooks.models import Delivery, DeliveryState, Endpoint, Kind
+from bulkops.webhooks.models import Delivery, DeliveryState, Endpoint
 from bulkops.webhooks.registering import BY_OWNER
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ class Trouble:
 
     owner: str
     where: str
-    """“e-mail”, or the host; the rest of an address may hold a secret."""
     since: datetime
     switched_off: str
     """Why it was; empty while it is still tried."""
@@ -72,7 +70,7 @@ def remarks() -> list[str]:
 def _trouble(endpoint: Endpoint) -> Trouble:
     return Trouble(
         owner=endpoint.owner.get_username(),
-        where="e-mail" if endpoint.kind == Kind.EMAIL else urlsplit(endpoint.url).hostname or "",
+        where=str(endpoint),
         since=endpoint.disabled_at or endpoint.failing_since or endpoint.created_at,
         switched_off=(endpoint.disabled_reason or "switched off") if endpoint.disabled_at else "",
     )

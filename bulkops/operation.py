@@ -48,12 +48,17 @@ class Context:
         """The item's place in its job, from 0."""
         self.attempt = attempt
         """1 at the first try."""
-        self.key = f"{root_job_id}:{root_position}"
-        """Stays the same over attempts, crashes and child jobs: hand it to other systems as idempotency key."""
+        self._root = (root_job_id, root_position)
         self._say = say
         self._stop_asked = stop_asked
         self.upload = upload
         """The folder of the files that came with the job."""
+
+    @property
+    def key(self) -> str:
+        """Stays the same over attempts, crashes and child jobs: hand it to other systems as idempotency key."""
+        job, position = self._root
+        return f"{job}:{position}"
 
     def skip(self, reason: str) -> NoReturn:
         """End this item as skipped, with the reason. What it wrote is rolled back."""

@@ -26,8 +26,9 @@ ABORTED = "The operation went on after a database error; nothing of this item co
 class ItemTransaction:
     """One item's transaction on the default connection; use `watch` as an execute wrapper."""
 
-    def __init__(self) -> None:
-        self.driver = connection.connection
+    def __init__(self, database: Any = connection) -> None:
+        self._database = database
+        self.driver = database.connection
         self._begun = 0
         self._ended = False
 
@@ -37,7 +38,7 @@ class ItemTransaction:
         return execute(sql, params, many, context)
 
     def _look(self) -> None:
-        driver = connection.connection
+        driver = self._database.connection
         if driver is not self.driver or driver is None or driver.closed:
             return
         if driver.status == extensions.STATUS_READY:
@@ -45,9 +46,18 @@ class ItemTransaction:
         elif driver.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE:
             self._ended = True  # it believes in a transaction that the server has ended: a COMMIT as text
 
+    def spare_if_empty(self) -> None:
+        """After `check`: where nothing was sent, let the one statement that follows be a transaction by itself.
+
+        BEGIN and COMMIT would be two more round trips for it. The driver sends nothing for this, and nothing at the
+        commit that Django asks it for afterwards.
+        """
+        if self.driver.status == extensions.STATUS_READY and not self.driver.closed:
+            self.driver.autocommit = True
+
     def check(self) -> None:
         """Raises ItemTransactionBroken unless everything the item wrote is in the open transaction."""
-        driver = connection.connection
+        driver = self._database.connection
         if driver is not self.driver or driver is None or (driver.closed and not is_broken(driver)):
             raise ItemTransactionBroken(CLOSED)
         if driver.closed:
@@ -56,5 +66,5 @@ class ItemTransaction:
         idle = status == extensions.TRANSACTION_STATUS_IDLE
         if self._ended or self._begun > 1 or (idle and (self._begun or driver.status != extensions.STATUS_READY)):
             raise ItemTransactionBroken(ENDED)
-        if connection.needs_rollback or status == extensions.TRANSACTION_STATUS_INERROR:
+        if self._database.needs_rollback or status == extensions.TRANSACTION_STATUS_INERROR:
             raise ItemTransactionBroken(ABORTED)

@@ -1,9 +1,9 @@
 """One item: process it, and commit its effect, outcome, counters and cursor together under the fence.
 
-A transactional operation runs inside the item's transaction, with the fenced statement last. Any other runs outside
-all transactions, then its outcome is committed alone. A failing item is rolled back and its failure committed by the
-same statement, so that the good path needs no savepoint. Where an item must not be begun twice (`in_doubt = "hold"`),
-that it begins is committed first.
+A transactional operation runs inside the item's transaction, with the fenced statement last; where it has sent nothing,
+that statement is the transaction. Any other runs outside all transactions, then its outcome is committed alone. A
+failing item is rolled back and its failure committed by the same statement, so that the good path needs no savepoint.
+Where an item must not be begun twice (`in_doubt = "hold"`), that it begins is committed first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 
 from bulkops import storable, uploaded_files
 from bulkops.conf import conf
@@ -72,6 +72,7 @@ class ItemRunner:
         self.params = params
         self.draining = draining
         self.statements = ItemStatements(shard)
+        self._database = connections[DEFAULT_DB_ALIAS]  # the proxy would cost an item more than all else in here
 
     def run(self, item: Any, context: Context, one: Try) -> bool:
         """Process and commit one try of an item; return whether the job asks to stop.
@@ -80,8 +81,7 @@ class ItemRunner:
         """
         once = self._in_transaction if self.operation.transactional else self._outside
         for attempt in range(1, conf().transient_attempts + 1):
-            self._ready()
-            driver = connection.connection
+            driver = self._ready()
             try:
                 return once(item, context, one)
             except (FenceLost, LateResult, HookFailed):
@@ -96,15 +96,17 @@ class ItemRunner:
                     return self._record(failure(self.operation, error, context.attempt), one)
         raise AssertionError("unreachable")
 
-    def _ready(self) -> None:
+    def _ready(self) -> Any:
         """A connection outside any transaction, with the statements prepared, whatever the last item left behind."""
-        driver = connection.connection
-        if driver is not None and (driver.closed or connection.in_atomic_block or connection.closed_in_transaction):
-            connection.close()
+        database = self._database
+        driver = database.connection
+        if driver is not None and (driver.closed or database.in_atomic_block or database.closed_in_transaction):
+            database.close()
         try:
             self.statements.prepare()
         except Error as error:
             raise DatabaseAway from error
+        return database.connection
 
     def _in_transaction(self, item: Any, context: Context, one: Try) -> bool:
         committed = False
@@ -117,10 +119,11 @@ class ItemRunner:
         try:
             with transaction.atomic():
                 transaction.on_commit(mark)  # runs first of all hooks: tells a failing hook from a failing COMMIT
-                watched = ItemTransaction()
-                with connection.execute_wrapper(watched.watch):
+                watched = ItemTransaction(self._database)
+                with self._database.execute_wrapper(watched.watch):
                     returned = self._process(item, context)
                 watched.check()
+                watched.spare_if_empty()
                 stop = self.statements.record(one, success(returned))
         except BaseException as error:  # of the item, or of a hook that the author gave to `on_commit`
             if not committed:
@@ -131,7 +134,8 @@ class ItemRunner:
     def _outside(self, item: Any, context: Context, one: Try) -> bool:
         if self.operation.in_doubt == "hold":
             self.statements.begin(one)
-        driver = connection.connection
+        database = self._database
+        driver = database.connection
         try:
             result = success(self._process(item, context))
         except BaseException as error:  # an item's code may raise anything
@@ -139,8 +143,8 @@ class ItemRunner:
                 raise DatabaseAway from error
             result = failure(self.operation, error, context.attempt)
         # One that the operation has closed itself leaves nothing open, and is not opened here: that is for patience.
-        if connection.connection is not None and (not connection.get_autocommit() or connection.in_atomic_block):
-            connection.close()
+        if database.connection is not None and (not database.get_autocommit() or database.in_atomic_block):
+            database.close()
             result = failure(
                 self.operation, ItemTransactionBroken("The operation left a transaction open."), context.attempt
             )
@@ -172,8 +176,7 @@ class ItemRunner:
     def _record(self, result: Result, one: Try) -> bool:
         """Commit an outcome alone: of a failure, or of work done outside. The item is not run again for it."""
         for attempt in range(1, conf().transient_attempts + 1):
-            self._ready()
-            driver = connection.connection
+            driver = self._ready()
             try:
                 return self.statements.record(one, result)
             except FenceLost:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from bulkops import failure_groups
 from bulkops.exceptions import FenceLost
@@ -45,6 +45,26 @@ SELECT job_id, $4, $5, $6, $7, $8, $9, clock_timestamp(),
 FROM moved
 RETURNING (SELECT stop FROM moved)
 """  # noqa: S608 - made of constants
+
+# What most items come to, at their first try: with fewer parameters and constants for the rest, it takes four fifths of
+# the time of `advance` where commits do not wait for the disk. chunk, epoch, cursor, result
+_SUCCEED = """
+PREPARE bulkops_succeed (bigint, int, int, jsonb) AS
+WITH moved AS (
+    UPDATE bulkops_chunk SET
+        cursor = cursor + 1,
+        succeeded = succeeded + 1,
+        finished = (cursor + 1 = size AND deferred = 0),
+        in_hand = NULL,
+        in_hand_attempt = NULL
+    WHERE id = $1 AND epoch = $2 AND cursor = $3
+    RETURNING job_id, start, stop
+)
+INSERT INTO bulkops_outcome (job_id, position, state, attempt, error_code, message, result, finished_at)
+SELECT job_id, start + $3, 'succeeded', 1, '', '', $4, clock_timestamp()
+FROM moved
+RETURNING (SELECT stop FROM moved)
+"""
 
 # chunk, epoch, position, attempt before, state, attempt, error code, message, result, seconds until due
 _RESOLVE = f"""
@@ -90,6 +110,7 @@ UPDATE bulkops_chunk SET in_hand = $3, in_hand_attempt = $4 WHERE id = $1 AND ep
 """
 _PLAIN = dict.fromkeys(("types", "counted", "column", "value", "assigned"), "")
 _TEXTS = {
+    "bulkops_succeed": _SUCCEED,
     "bulkops_advance": _ADVANCE.format(name="bulkops_advance", **_PLAIN),
     "bulkops_advance_failed": _ADVANCE.format(name="bulkops_advance_failed", **_counting("$4")),
     "bulkops_resolve": _RESOLVE.format(name="bulkops_resolve", **_PLAIN),
@@ -146,23 +167,26 @@ class ItemStatements:
     def __init__(self, shard: int = 0) -> None:
         self._shard = shard
         self._groups = Groups()
+        self._database = connections[DEFAULT_DB_ALIAS]  # the proxy would be looked through several times an item
         self._prepared_on: Any = None
+        self._cursor: Any = None
         self.recorded: OutcomeState | None = None
         """What was recorded last."""
 
     def prepare(self) -> None:
         """Prepare on the present connection unless done. Call outside an item's transaction: PREPARE can fail it."""
-        connection.ensure_connection()
-        driver = connection.connection
-        if self._prepared_on is driver:
+        if self._prepared_on is not None and self._prepared_on is self._database.connection:
             return
-        with connection.wrap_database_errors, driver.cursor() as cursor:
+        self._database.ensure_connection()
+        driver = self._database.connection
+        with self._database.wrap_database_errors:
+            cursor = driver.cursor()
             cursor.execute("SELECT name FROM pg_prepared_statements WHERE name LIKE 'bulkops\\_%'")
             known = {name for (name,) in cursor.fetchall()}
             for name, text in _TEXTS.items():
                 if name not in known:
                     cursor.execute(text)
-        self._prepared_on = driver
+        self._prepared_on, self._cursor = driver, cursor
 
     def forget(self) -> None:
         """Prepare anew next time: somebody deallocated the statements."""
@@ -179,6 +203,10 @@ class ItemStatements:
         """
         claim = one.claim
         self.recorded = result.state
+        if one.attempt == 1 and result.state == OutcomeState.SUCCEEDED:
+            return self._execute(
+                _EXECUTE["bulkops_succeed"], (claim.chunk_id, claim.epoch, one.position - claim.start, result.result)
+            )
         if one.attempt == 1:
             name, place = "bulkops_advance", (claim.chunk_id, claim.epoch, one.position - claim.start, one.position)
         else:
@@ -189,11 +217,10 @@ class ItemStatements:
             name, values = f"{name}_failed", (*values, alike.fingerprint, self._shard, alike.error_code, alike.words)
         return self._execute(_EXECUTE[name], values)
 
-    @staticmethod
-    def _execute(sql: str, values: tuple[Any, ...]) -> bool:
-        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            row = cursor.fetchone()
+    def _execute(self, sql: str, values: tuple[Any, ...]) -> bool:
+        with self._database.wrap_database_errors:
+            self._cursor.execute(sql, values)
+            row = self._cursor.fetchone()
         if row is None:
             raise FenceLost
         return row[0]

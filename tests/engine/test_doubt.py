@@ -155,8 +155,10 @@ def test_a_worker_that_lost_its_chunk_does_not_begin(owner, worker, other):
     job = submit(owner, "a")
     one = begin(job, worker)
     Chunk.objects.update(epoch=9)
+    statements = ItemStatements()
+    statements.prepare()
     with pytest.raises(FenceLost):
-        ItemStatements().begin(one)
+        statements.begin(one)
 
 
 def test_a_result_that_comes_late_settles_the_doubt(owner, worker, other, meanwhile):
@@ -327,7 +329,9 @@ def test_what_a_leader_of_the_code_before_took_back_is_set_aside_by_the_next_hol
 def test_a_note_that_a_worker_of_the_code_before_left_standing_stops_no_rescue(owner, worker, other):
     job = submit(owner, "a", "b")
     one = begin(job, worker)
-    ItemStatements().record(one, Result(state=OutcomeState.SUCCEEDED))
+    statements = ItemStatements()
+    statements.prepare()
+    statements.record(one, Result(state=OutcomeState.SUCCEEDED))
     Chunk.objects.update(in_hand=0, in_hand_attempt=1)
     worker.die()
     other.rescue()

@@ -1,0 +1,87 @@
+"""An item's transaction is one, however its writes are sent; and where nothing was sent, one statement is enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from psycopg2 import extensions
+
+from bulkops import services
+from bulkops.models import Chunk, Outcome
+from bulkops.operation import Operation
+from bulkops.testing import run
+from tests.elsewhere import elsewhere
+from tests.sample.models import Effect
+from tests.sample.operations import Note
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Sends(Operation):
+    """Does what its item says."""
+
+    name = "sends"
+
+    def process(self, item: str, params: dict[str, Any], context: Any) -> Any:
+        """Return whether the driver was in a transaction by then."""
+        for step in item.split("+"):
+            getattr(self, f"do_{step}")()
+        return connection.connection.status == extensions.STATUS_BEGIN
+
+    def do_nothing(self) -> None:
+        """What most items outside the database do."""
+
+    def do_hook(self) -> None:
+        transaction.on_commit(lambda: Effect.objects.create(item="hook"))
+
+    def do_write(self) -> None:
+        Effect.objects.create(item="written")
+
+    def do_driver(self) -> None:
+        """Past all that Django sees."""
+        with connection.connection.cursor() as cursor:
+            cursor.execute("INSERT INTO sample_effect (item, note) VALUES ('by the driver', '')")
+
+    def do_fail(self) -> None:
+        raise ValueError("after all")
+
+
+def effects() -> list[str]:
+    return sorted(Effect.objects.values_list("item", flat=True))
+
+
+def test_an_item_that_sends_nothing_is_recorded_and_its_hooks_run():
+    done = run(Sends, items=["nothing", "hook", "nothing"])
+    assert (done.succeeded, effects()) == (3, ["hook"])
+
+
+@pytest.mark.parametrize("writes", ["write", "driver"])
+def test_after_one_that_sent_nothing_the_next_ones_writes_are_rolled_back_with_it(writes):
+    done = run(Sends, items=["nothing", f"{writes}+fail", "nothing", writes])
+    assert [one.state for one in done.outcomes] == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert done.results == [False, None, False, True], "what the last one wrote was not committed by itself"
+    assert len(effects()) == 1
+
+
+@pytest.mark.parametrize("writes", ["write", "driver", "hook", "nothing"])
+def test_nothing_is_kept_of_an_item_whose_chunk_was_taken_over_meanwhile(owner, worker, monkeypatch, writes):
+    def process(*_: Any) -> None:
+        getattr(Sends(), f"do_{writes}")()
+        with elsewhere() as other:
+            other.execute("UPDATE bulkops_chunk SET epoch = epoch + 1")
+            other.execute("COMMIT")
+
+    monkeypatch.setattr(Note, "process", process)
+    services.submit(user=owner, operation="note", items=["a"])
+    worker.step()
+    assert (Outcome.objects.count(), effects()) == (0, [])
+    assert Chunk.objects.get().cursor == 0
+
+
+def test_the_chunk_and_its_outcomes_agree_whatever_was_sent():
+    done = run(Sends, items=["nothing", "write", "fail", "driver", "write+fail", "hook"])
+    chunk = Chunk.objects.get(job=done.job)
+    assert (chunk.cursor, chunk.succeeded, chunk.failed, chunk.finished) == (6, 4, 2, True)
+    assert effects() == ["by the driver", "hook", "written"]

@@ -6,8 +6,6 @@ update them in place (HOT). Beyond its key an outcome is indexed only where it d
 
 from __future__ import annotations
 
-import uuid
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -15,6 +13,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from bulkops import job_ids
 from bulkops.attempts import Attempts
 from bulkops.idempotency import IdempotencyKey
 from bulkops.querysets import JobManager, JobQuerySet
@@ -61,7 +60,7 @@ class Job(models.Model):
 
     State = JobState
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=job_ids.new, editable=False)
     operation = models.CharField(max_length=100)
     # An audit trail outlives its people: deactivate a user rather than deleting one who has jobs.
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="bulkops_jobs")

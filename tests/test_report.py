@@ -288,7 +288,7 @@ def test_items_that_cannot_be_read_break_the_report_off(owner, settings, gone):
 )
 def test_the_files_name_is_the_jobs_without_what_a_file_system_trips_over(name, file):
     job = Job(name=name, operation="note")
-    assert file_name(job, Wanted()) == f"{file}-{str(job.pk)[:8]}.csv"
+    assert file_name(job, Wanted()) == f"{file}-{str(job.pk)[-8:]}.csv"
 
 
 def test_the_files_name_says_what_is_in_it():

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from bulkops import progress
+from bulkops import job_ids, progress
 from bulkops.states import JobState
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ TONES = {
 
 
 def title(job: Job) -> str:
-    """Its name, or the beginning of its id."""
-    return job.name or str(job.pk)[:8]
+    """Its name, or the end of its id."""
+    return job.name or job_ids.short(job.pk)
 
 
 def figures_of(job: Job) -> Progress:

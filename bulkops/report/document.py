@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Max
 
+from bulkops import job_ids
 from bulkops.exceptions import InvalidReport
 from bulkops.models import Chunk
 from bulkops.report import cells, columns, ledger, rows
@@ -106,7 +107,7 @@ def file_name(job: Job, wanted: Wanted) -> str:
         for char in unicodedata.normalize("NFC", job.name or job.operation)
     )
     name = re.sub(r"[-\s]*-[-\s]*", "-", kept[:NAME_CHARS]).strip(" .-_") or "report"
-    parts = [name, str(job.pk)[:8], *sorted(wanted.states), *(["with-retries"] if wanted.folded else [])]
+    parts = [name, job_ids.short(job.pk), *sorted(wanted.states), *(["with-retries"] if wanted.folded else [])]
     return f"{'-'.join(parts)}.csv"
 
 

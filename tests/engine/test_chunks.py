@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from django.db import connection, connections, transaction
 from django.db.models import F
-from django.test.utils import CaptureQueriesContext
 
 from bulkops import holds, services, transitions
 from bulkops.clock import ClockTimestamp, database_now
@@ -16,39 +15,11 @@ from bulkops.engine import chunks, turns
 from bulkops.engine.allowance import Allowance
 from bulkops.engine.statements import ItemStatements, Result, Try
 from bulkops.models import Chunk, Job, Outcome, Turn
-from bulkops.states import JobState, OutcomeState
+from bulkops.states import OutcomeState
 from tests.clusters import wait_for
-from tests.sample.operations import Note
 from tests.worker import InProcessWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def queries_for(worker, owner, items: int) -> list[str]:
-    job = services.submit(user=owner, operation="note", items=[str(number) for number in range(items)])
-    with CaptureQueriesContext(connection) as asked:
-        worker.finish(job)
-    assert job.state == JobState.COMPLETED
-    return [query["sql"] for query in asked if "sample_effect" not in query["sql"]]
-
-
-def test_a_further_chunk_costs_one_statement_and_no_transaction_of_its_own(owner, worker, settings, monkeypatch):
-    monkeypatch.setattr(Note, "process", lambda *_: None)
-    monkeypatch.setattr(Note, "transactional", False)
-    settings.BULKOPS = {"chunk_items": 2, "slice_seconds": 1_000}
-    few, many = queries_for(worker, owner, 4), queries_for(worker, owner, 20)
-    assert len(many) - len(few) == 8  # chunks
-
-
-def test_a_further_slice_costs_25_statements_with_those_that_begin_and_end_transactions(
-    owner, worker, settings, monkeypatch
-):
-    monkeypatch.setattr(Note, "process", lambda *_: None)
-    monkeypatch.setattr(Note, "transactional", False)
-    settings.BULKOPS = {"slice_seconds": 0}
-    few, many = queries_for(worker, owner, 2), queries_for(worker, owner, 10)
-    slices = 8
-    assert (len(many) - len(few)) / slices <= 25
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Stage:
 
     def tickets(self, count: int) -> list[int]:
         """New rows to be changed."""
-        name = f"event {next(self._numbers)}"
+        name = f"B{next(self._numbers)}"
         event = Event.objects.create(name=name, venue="here", starts_at=timezone.now())
         made = Ticket.objects.bulk_create(
             Ticket(event=event, code=f"{name}-{number}", seat=str(number), price=1_000) for number in range(count)
@@ -123,6 +123,22 @@ class Stage:
             cursor.execute("TRUNCATE bulkops_job, django_q_ormq, django_q_task CASCADE")
             cursor.execute("VACUUM ANALYZE")
 
+    def name_of(self, beside: str) -> str:
+        """Of a database beside the run's own."""
+        return f"{self.owned.name}_{beside}"
+
+    @contextmanager
+    def database(self, beside: str) -> Iterator[str]:
+        """Another database of the same server, gone after it; its URL."""
+        name = self.name_of(beside)
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.owned.beside(name)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
     @contextmanager
     def helper(self, module: str, **env: str) -> Iterator[Helper]:
         """A program of this package that does one thing after the other as it is told."""
@@ -160,7 +176,7 @@ class Helper:
         return json.loads(line)
 
     def close(self) -> None:
-        """It ends with its input."""
+        """It ends with its input. Again: nothing."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

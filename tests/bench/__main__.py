@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "site"))
 
-from tests.bench.database import owned  # noqa: E402 - `project` is found below site
+from tests.bench import peers_environment  # noqa: E402 - `project` is found below site
+from tests.bench.database import owned  # noqa: E402
 from tests.bench.measures import NAMES  # noqa: E402
 
 ROUNDS, QUICK_ROUNDS, LEAST_ROUNDS = 5, 3, 5
@@ -28,6 +29,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds with short windows: a look, no figure"
     )
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--install-peers", action="store_true", help="install what `peers` compares with, beside")
     parser.add_argument("--seed", type=int, default=None, help="for the order in the rounds")
     asked = parser.parse_args(given)
     if unknown := set(asked.names) - set(NAMES):
@@ -40,6 +42,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     asked = arguments()
+    if asked.install_peers:
+        peers_environment.install()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     with owned() as mine:
         os.environ |= {

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.bench.database import ROOT
+from tests.clusters import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,4 +54,34 @@ def stock(stage: Stage) -> Iterator[Helper]:
             helper.ask("prepare")
             command = [sys.executable, "-m", "django", "qcluster"]
             with running(command, stage.folder / "stock.log", PYTHONPATH=str(ROOT), **env):
+                yield helper
+
+
+@contextmanager
+def celery(stage: Stage, python: Path, redis: str) -> Iterator[Helper]:
+    """Celery with two processes, on a Redis of its own that keeps nothing on disk."""
+    socket = stage.folder / "redis.sock"
+    alone = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(stage.folder)]
+    env = {"BENCH_REDIS": f"redis+socket://{socket}", "PYTHONPATH": str(ROOT)}
+    worker = [str(python), "-m", "celery", "-A", "tests.bench.peers.celery_app", "worker", "-c", "2", "-l", "WARNING"]
+    with running([redis, *alone], stage.folder / "redis.log"):
+        wait_for(socket.exists, 10, "Redis")
+        with (
+            running(worker, stage.folder / "celery.log", **env),
+            stage.helper("peers.celery_program", python=str(python), **env) as helper,
+        ):
+            helper.ask("task_per_item", items=4)  # from here on its processes are there
+            yield helper
+
+
+@contextmanager
+def procrastinate(stage: Stage, python: Path) -> Iterator[Helper]:
+    """procrastinate with two jobs at a time, on a database of its own of the same server."""
+    with stage.database("procrastinate") as url:
+        env = {"PEER_DATABASE_URL": url.replace("postgres://", "postgresql://", 1), "PYTHONPATH": str(ROOT)}
+        worker = [str(python), "-m", "procrastinate", "--app", "tests.bench.peers.procrastinate_app.app", "worker"]
+        with stage.helper("peers.procrastinate_program", python=str(python), **env) as helper:
+            helper.ask("prepare")
+            with running([*worker, "--concurrency", "2"], stage.folder / "procrastinate.log", **env):
+                helper.ask("task_per_item", items=4)
                 yield helper

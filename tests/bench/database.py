@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -57,8 +57,16 @@ class Owned:
 def owned() -> Iterator[Owned]:
     """A database of this run's own."""
     url = os.environ.get("DATABASE_URL", "").strip()
-    with _on_server(url) if url else _embedded() as one:
-        yield one
+    with nullcontext(Owned(url, None, None)) if url else _embedded() as server:
+        # Its name is no other's, in a private server too: what a killed run left behind finds nothing.
+        name = f"bulkops_bench_{secrets.token_hex(4)}"
+        with _connected(server.url) as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        try:
+            yield replace(server, url=server.beside(name))
+        finally:
+            with _connected(server.url) as cursor:
+                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
@@ -84,19 +92,6 @@ def _embedded() -> Iterator[Owned]:
     finally:
         server.stop()
         shutil.rmtree(places.data, ignore_errors=True)
-
-
-@contextmanager
-def _on_server(url: str) -> Iterator[Owned]:
-    name = f"bulkops_bench_{secrets.token_hex(4)}"
-    mine = Owned(url, None, None)
-    with _connected(url) as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-    try:
-        yield Owned(mine.beside(name), None, None)
-    finally:
-        with _connected(url) as cursor:
-            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from bulkops import services
 from bulkops.models import Outcome
-from bulkops.states import ENDED
+from bulkops.states import ENDED, JobState
 from tests.bench.database import ROOT
 from tests.clusters import RealCluster, wait_for
 from ticketing.models import Event, Ticket
@@ -105,6 +105,18 @@ class Stage:
         assert not Outcome.objects.filter(job=job).exclude(state="succeeded").exists(), "items failed"
         return done
 
+    def whole_rate(self, operation: str, items: int, parallelism: int = 1) -> float:
+        """Items a second of a whole job, from before its submission to its end."""
+        before = timezone.now()
+        job = services.submit(user=self.person(), operation=operation, items=range(items), parallelism=parallelism)
+
+        def completed() -> bool:
+            job.refresh_from_db()
+            return job.state == JobState.COMPLETED
+
+        wait_for(completed, PATIENCE_SECONDS, "the job's completion")
+        return items / (job.finished_at - before).total_seconds()
+
     @staticmethod
     def end(job: Job) -> None:
         """Cancel it, and wait until nobody works on it."""
@@ -140,9 +152,9 @@ class Stage:
                 cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
-    def helper(self, module: str, **env: str) -> Iterator[Helper]:
+    def helper(self, module: str, python: str = sys.executable, **env: str) -> Iterator[Helper]:
         """A program of this package that does one thing after the other as it is told."""
-        helper = Helper(module, self.folder / f"helper{next(self._numbers)}.log", env)
+        helper = Helper(module, self.folder / f"helper{next(self._numbers)}.log", env, python)
         try:
             yield helper
         finally:
@@ -152,7 +164,7 @@ class Stage:
 class Helper:
     """`python -m tests.bench.<module>`: a line of JSON in, a line of JSON out."""
 
-    def __init__(self, module: str, log: Path, env: dict[str, str], python: str = sys.executable) -> None:
+    def __init__(self, module: str, log: Path, env: dict[str, str], python: str) -> None:
         self.log = log
         with log.open("w") as said:
             self._process = subprocess.Popen(

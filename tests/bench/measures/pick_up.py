@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.bench.stage import Stage
 
-PRESSES, QUICK_PRESSES = 40, 20
+PRESSES, QUICK_PRESSES = 40, 10
 APART_SECONDS = (0.1, 0.3)
 """At no fixed distance, or all would meet a worker at the same point of its waiting."""
 

@@ -21,6 +21,7 @@ from bulkops import Operation, registry
 from bulkops.conf import Conf
 from bulkops.models import Job, Outcome
 from bulkops.states import ACTIVE, TRANSITIONS, JobState, OutcomeState
+from tests.bench import measures, report
 from ticketing.models import Event, Ticket
 
 if TYPE_CHECKING:
@@ -168,6 +169,14 @@ def test_pictures_and_links_lead_somewhere():
             assert target[1:] in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
         else:
             assert (ROOT / target).is_file(), target
+
+
+def test_measurements_named_are_those_that_there_are():
+    text = section("Performance")
+    (named_there,) = re.findall(r"a look at some: (.+)", text)
+    assert re.findall(r"`(\w+)`", named_there) == list(measures.NAMES)
+    (table,) = re.findall(f"{re.escape(report.BEGIN)}(.*){re.escape(report.END)}", text, re.DOTALL)
+    assert {name.split(",")[0] for name in re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)} <= set(measures.NAMES)
 
 
 # -- the example

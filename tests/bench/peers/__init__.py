@@ -1,0 +1,1 @@
+"""Programs of other systems. They run in the peers' own environment, so nothing here knows Django or bulkops."""

@@ -73,8 +73,14 @@ def names() -> list[str]:
     return sorted(name for app, name in loader.disk_migrations if app == "bulkops")
 
 
-FIRST, *LATER = names()
-before_and_after = pytest.mark.parametrize(("before", "after"), list(pairwise(names())))
+LAST = names()[-1]
+SCHEDULING = "0004_prune_daily"
+
+
+@pytest.fixture(scope="module", params=list(pairwise(names())), ids="-".join)
+def step(request: Any) -> tuple[str, str]:
+    """A migration and the one before it; what is tested of one stands together, so that the database goes few ways."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +99,13 @@ def migration(name: str) -> migrations.Migration:
     return MigrationLoader(None).disk_migrations["bulkops", name]
 
 
-@before_and_after
-def test_a_migration_keeps_the_rules(scratch: Scratch, before: str, after: str):
+def test_a_migration_keeps_the_rules(scratch: Scratch, step: tuple[str, str]):
+    before, after = step
     assert rules.objections(migration(after), scratch.state(before)) == []
 
 
-@before_and_after
-def test_the_code_before_a_migration_works_with_the_tables_after_it(scratch: Scratch, before: str, after: str):
-    scratch.migrate(after)
-    with transaction.atomic(using=ALIAS):
-        old_code.work(scratch.state(before).apps, release(before), ALIAS)
-        transaction.set_rollback(True, using=ALIAS)
-
-
-@before_and_after
-def test_a_migration_can_be_taken_back_and_made_again(scratch: Scratch, before: str, after: str):
+def test_a_migration_can_be_taken_back_and_made_again(scratch: Scratch, step: tuple[str, str]):
+    before, after = step
     scratch.migrate(before)
     columns_before = scratch.columns()
     scratch.migrate(after)
@@ -118,9 +116,17 @@ def test_a_migration_can_be_taken_back_and_made_again(scratch: Scratch, before: 
     assert scratch.columns() == columns_after
 
 
-@before_and_after
-def test_a_migration_gives_up_where_somebody_keeps_a_table(scratch: Scratch, before: str, after: str):
+def test_the_code_before_a_migration_works_with_the_tables_after_it(scratch: Scratch, step: tuple[str, str]):
+    before, after = step
+    scratch.migrate(after)
+    with transaction.atomic(using=ALIAS):
+        old_code.work(scratch.state(before).apps, release(before), ALIAS)
+        transaction.set_rollback(True, using=ALIAS)
+
+
+def test_a_migration_gives_up_where_somebody_keeps_a_table(scratch: Scratch, step: tuple[str, str]):
     """A backup, say: whoever waits behind the migration waits no longer than its lock_timeout."""
+    before, after = step
     scratch.migrate(before)
     columns = scratch.columns()
     adds = any(isinstance(one, migrations.AddField) for one in migration(after).operations)
@@ -134,7 +140,7 @@ def test_a_migration_gives_up_where_somebody_keeps_a_table(scratch: Scratch, bef
 
 def test_switching_vectors_on_gives_up_where_somebody_keeps_the_users(scratch: Scratch):
     """Who writes a user's row, as each submission locks one, would wait behind the migration."""
-    scratch.migrate(LATER[-1])
+    scratch.migrate(LAST)
     (vectors,) = ((app, name) for app, name in MigrationLoader(None).disk_migrations if app == "bulkops_vectors")
     with elsewhere(scratch.connection) as other, scratch.connection.execute_wrapper(sooner):
         other.execute("LOCK TABLE auth_user IN ROW EXCLUSIVE MODE")
@@ -154,13 +160,14 @@ def sooner(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
 
 
 def test_the_schedule_of_the_nightly_task_is_made_once_and_names_a_function(scratch: Scratch):
-    scratch.migrate(FIRST)
-    scratch.migrate(LATER[-1])
+    before = names()[names().index(SCHEDULING) - 1]
+    scratch.migrate(before)
+    scratch.migrate(LAST)
     found = Schedule.objects.using(ALIAS).filter(func=retention.SCHEDULED)
     assert import_string(found.get().func) is retention.prune_in_turns
     assert (found.get().schedule_type, found.get().repeats, found.get().cluster) == (Schedule.DAILY, -1, None)
     found.delete()
-    scratch.migrate(LATER[-1])
+    scratch.migrate(LAST)
     assert not found.exists(), "an operator has deleted it"
 
 
@@ -196,23 +203,23 @@ def made(*operations: Any, atomic: bool = True) -> migrations.Migration:
 @pytest.mark.parametrize("what", [*BAD_FOR_OLD_CODE, *BAD_FOR_EVERYBODY])
 def test_a_bad_migration_breaks_the_rules(scratch: Scratch, what: str):
     bad = made(TIMEOUT, (BAD_FOR_OLD_CODE | BAD_FOR_EVERYBODY)[what])
-    assert len(rules.objections(bad, scratch.state(LATER[-1]))) == 1
+    assert len(rules.objections(bad, scratch.state(LAST))) == 1
 
 
 @pytest.mark.parametrize("what", BAD_FOR_OLD_CODE)
 def test_the_code_before_a_bad_migration_fails_after_it(scratch: Scratch, what: str):
-    scratch.migrate(LATER[-1])
-    state = scratch.state(LATER[-1])
+    scratch.migrate(LAST)
+    state = scratch.state(LAST)
     with transaction.atomic(using=ALIAS):
         apply(made(BAD_FOR_OLD_CODE[what]), state)
         with pytest.raises(DatabaseError):
-            old_code.work(state.apps, release(LATER[-1]), ALIAS)
+            old_code.work(state.apps, release(LAST), ALIAS)
         transaction.set_rollback(True, using=ALIAS)
 
 
 def test_a_good_migration_passes(scratch: Scratch):
-    scratch.migrate(LATER[-1])
-    state = scratch.state(LATER[-1])
+    scratch.migrate(LAST)
+    state = scratch.state(LAST)
     good = made(
         TIMEOUT,
         migrations.AddField("event", "weight", models.IntegerField(null=True)),
@@ -224,7 +231,7 @@ def test_a_good_migration_passes(scratch: Scratch):
     assert rules.objections(good, state) == []
     with transaction.atomic(using=ALIAS):
         apply(good, state)
-        old_code.work(state.apps, release(LATER[-1]), ALIAS)
+        old_code.work(state.apps, release(LAST), ALIAS)
         transaction.set_rollback(True, using=ALIAS)
 
 
@@ -239,5 +246,5 @@ def test_a_good_migration_passes(scratch: Scratch):
     ],
 )
 def test_a_migration_without_a_limit_of_its_waiting_breaks_the_rules(scratch: Scratch, first: Any, atomic: bool):
-    (objection,) = rules.objections(made(first, atomic=atomic), scratch.state(LATER[-1]))
+    (objection,) = rules.objections(made(first, atomic=atomic), scratch.state(LAST))
     assert "lock_timeout" in objection

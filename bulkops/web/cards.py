@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext, ngettext_lazy
 
-from bulkops import holds, lineage, permissions, progress, registry, snapshots
+from bulkops import holds, lineage, permissions, progress, registry, snapshots, wording
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.states import STOPPING, JobState
@@ -41,11 +41,13 @@ TONES = {
 """The colour of a state; app.css has one class for each."""
 
 _RETRIES = {
-    lineage.FAILED: ngettext_lazy("Retry %(n)s failed item", "Retry %(n)s failed items", "count"),
+    lineage.FAILED: ngettext_lazy("Retry %(n)s failed %(items)s", "Retry %(n)s failed %(items)s", "count"),
     lineage.UNPROCESSED: ngettext_lazy(
-        "Go on with %(n)s unprocessed item", "Go on with %(n)s unprocessed items", "count"
+        "Go on with %(n)s unprocessed %(items)s", "Go on with %(n)s unprocessed %(items)s", "count"
     ),
-    lineage.IN_DOUBT: ngettext_lazy("Try %(n)s item in doubt again", "Try %(n)s items in doubt again", "count"),
+    lineage.IN_DOUBT: ngettext_lazy(
+        "Try %(n)s %(items)s in doubt again", "Try %(n)s %(items)s in doubt again", "count"
+    ),
 }
 
 SILENCE_SECONDS = 4
@@ -190,7 +192,10 @@ class Controls:
     @property
     def retries(self) -> list[tuple[str, str]]:
         """Each kind that can be retried, with the words of its button."""
-        return [(kind, _RETRIES[kind] % {"count": n, "n": f"{n:,}"}) for kind, n in self.left.items()]
+        return [
+            (kind, _RETRIES[kind] % {"count": n, "n": f"{n:,}", "items": wording.noun(self.job.operation, n)})
+            for kind, n in self.left.items()
+        ]
 
     @property
     def cancelling(self) -> bool:

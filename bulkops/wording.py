@@ -183,12 +183,16 @@ def noun(operation: str, number: int) -> str:
         found = registry.get(operation)
     except UnknownOperation:
         return ngettext("item", "items", number)
-    return found.noun(number) if found.names_items else ngettext("item", "items", number)
+    return _noun(found, number)
+
+
+def _noun(operation: Operation, number: int) -> str:
+    return operation.noun(number) if operation.names_items else ngettext("item", "items", number)
 
 
 def counted(operation: Operation, number: int) -> str:
     """“1,204 tickets”; where the author gave no name, in the reader's language."""
-    return f"{number:,} {noun(operation.name, number)}"
+    return f"{number:,} {_noun(operation, number)}"
 
 
 def span(seconds: float) -> str:

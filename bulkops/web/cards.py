@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext, gettext_noop, ngettext_lazy
 
 from bulkops import holds, lineage, permissions, progress, registry, snapshots, wording
 from bulkops.conf import conf
@@ -40,6 +40,8 @@ TONES = {
 }
 """The colour of a state; app.css has one class for each."""
 
+# What `Job.retried_kind` says, marked for whoever collects the messages.
+_KINDS = (gettext_noop("failed items"), gettext_noop("unprocessed items"), gettext_noop("in-doubt items"))
 _RETRIES = {
     lineage.FAILED: ngettext_lazy("Retry %(n)s failed %(items)s", "Retry %(n)s failed %(items)s", "count"),
     lineage.UNPROCESSED: ngettext_lazy(
@@ -50,6 +52,8 @@ _RETRIES = {
     ),
 }
 
+ADVICE_CHARS = 300
+"""What the card shows of a job's error."""
 SILENCE_SECONDS = 4
 """A fragment that is not replaced this long after its poll was due says that there is no news."""
 SILENCE_CLASSES = (5, 9, 14, 34, 64)
@@ -77,7 +81,7 @@ class Card:
 
     @property
     def title(self) -> str:
-        return self.job.name or operation_title(self.job.operation)
+        return title(self.job)
 
     @property
     def operation_title(self) -> str:
@@ -86,6 +90,14 @@ class Card:
     @property
     def state_label(self) -> str:
         return gettext(JobState(self.job.state).label).capitalize()
+
+    @property
+    def advice(self) -> str:
+        """What to do next, or why it failed: of a long error its first line, since the page has all of it below."""
+        told = wording.for_people(self.figures.advice)
+        if len(told) <= ADVICE_CHARS:
+            return told
+        return f"{told.splitlines()[0][: ADVICE_CHARS - 1].rstrip()} …"
 
     @property
     def tone(self) -> str:
@@ -213,8 +225,8 @@ class Controls:
 
     @property
     def poll(self) -> str:
-        """Seldom: the card's event comes first, this is for the one that got lost."""
-        return interval(conf().poll_paused_seconds)
+        """Seldom: the card's event comes first, this is for the one that got lost. Empty once the job has ended."""
+        return interval(conf().poll_paused_seconds) if self.job.is_active else ""
 
 
 def of(job: Job, place: str = "") -> Card:
@@ -251,6 +263,11 @@ def controls(job: Job, user: Any, figures: Progress | None = None) -> Controls:
         limitable=job.is_active and job.state != JobState.CANCELLING,
         forcible=job.state in STOPPING and holds.any_held(job) and not holds.is_complete(job),
     )
+
+
+def title(job: Job) -> str:
+    """What people call the job."""
+    return job.name or operation_title(job.operation)
 
 
 def operation_title(name: str) -> str:

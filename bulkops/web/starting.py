@@ -94,7 +94,7 @@ class Start:
 
     @property
     def job_title(self) -> str:
-        return "" if self.job is None else self.job.name or cards.operation_title(self.job.operation)
+        return "" if self.job is None else cards.title(self.job)
 
     @property
     def no_worker_words(self) -> str:

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -17,9 +18,10 @@ from django.core.management import call_command
 from django.forms.utils import pretty_name
 from django.test import Client
 from django.utils import translation
+from django.utils.text import Truncator
 
-from bulkops import inputs, registry
-from bulkops.models import ApiToken, FailureGroup, Job, Outcome
+from bulkops import inputs, registry, what_failed
+from bulkops.models import ApiToken, Job, Outcome
 from bulkops.states import JobState
 from bulkops.templatetags.bulkops import short
 from bulkops.webhooks.models import DeliveryAttempt, Endpoint, Event
@@ -70,10 +72,11 @@ class Words(HTMLParser):
 
 @contextmanager
 def marked() -> Iterator[None]:
-    """Every message is put between brackets, with whatever is filled into it."""
+    """Every message is put between brackets, but for what is filled into it."""
 
     def one(message: str, *_: Any) -> str:
-        return f"{OPEN}{message}{CLOSE}" if message else ""
+        parts = re.split(r"(%\(\w+\)s)", message)
+        return "".join(part if n % 2 else f"{OPEN}{part}{CLOSE}" for n, part in enumerate(parts) if part)
 
     def many(singular: str, plural: str, number: int) -> str:
         return one(singular if number == 1 else plural)
@@ -102,7 +105,8 @@ def own_words(stage: Stage) -> list[str]:
     """What authors of operations, users and programs wrote."""
     own = ["bulkops", "cents", "reason", "laptop", *inputs.ENCODINGS.values(), *inputs.FORMATS.values()]
     for operation in registry.every():
-        own += [operation.title, operation.description]
+        own += [operation.title, operation.description, operation.effect]
+        own += [operation.noun(number) for number in (1, 2) if operation.names_items]
         fields = operation.Params().fields.values() if operation.Params else ()
         own += [pretty_name(name) for name in (operation.Params.base_fields if operation.Params else ())]
         own += [str(text) for field in fields for text in (field.label, field.help_text) if text]
@@ -123,7 +127,10 @@ def own_words(stage: Stage) -> list[str]:
     own += DeliveryAttempt.objects.values_list("error", flat=True)
     own += Endpoint.objects.values_list("description", flat=True)
     own += [*Event.values, *map(str, Event.labels), "Standard Webhooks"]
-    own += FailureGroup.objects.values_list("words", flat=True)
+    groups = [group.words for job in Job.objects.all() for group in what_failed.of(job).groups]
+    with marked():  # which makes an ellipsis longer, and what is before it shorter
+        cut = [re.sub(f"{OPEN}.*{CLOSE}", "", Truncator(words).chars(80)) for words in groups]
+    own += groups + cut
     own += get_user_model().objects.values_list(get_user_model().USERNAME_FIELD, flat=True)
     own += ApiToken.objects.values_list("name", flat=True)
     return [one for one in own if one]
@@ -139,6 +146,7 @@ def test_every_word_of_a_page_goes_through_gettext(name: str, transactional_db: 
             client.force_login(stage.person("operator", superuser=True) if operator else stage.owner)
         address = scene.arrange(stage)
         own = ["bulkops"] if scene.status == 503 else own_words(stage)
+        own += [typed[:100] for _, typed in parse_qsl(urlsplit(address).query)]
         with marked():
             page = client.get(address, headers={"Accept": "text/html"}).content.decode()
     finally:

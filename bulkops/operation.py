@@ -184,6 +184,11 @@ class Operation:
         """The class docstring's first paragraph."""
         return " ".join(inspect.cleandoc(type(self).__doc__ or "").split("\n\n")[0].split())
 
+    @property
+    def names_items(self) -> bool:
+        """Whether its author said what people call its items."""
+        return (self.item_name, self.item_name_plural) != (Operation.item_name, Operation.item_name_plural)
+
     def noun(self, number: int) -> str:
         """What so many of its items are called: “ticket”, “tickets”."""
         return str(self.item_name if number == 1 else self.item_name_plural or f"{self.item_name}s")

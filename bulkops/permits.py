@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext, ngettext_lazy
 
 from bulkops.clock import database_now
 from bulkops.conf import conf
@@ -25,16 +27,21 @@ SIZE, LIFE, LATENESS = 0.4, 0.4, 0.2
 """Parts of the quantum."""
 SAFELY = 0.8
 """Of its life, what a grant is to be used up in; items are not all as fast."""
-_UNITS = ((1, "a second"), (60, "a minute"), (3600, "an hour"))
+_UNITS: Any = (
+    (1, ngettext_lazy("at most %(n)s item a second", "at most %(n)s items a second", "count")),
+    (60, ngettext_lazy("at most %(n)s item a minute", "at most %(n)s items a minute", "count")),
+    (3600, ngettext_lazy("at most %(n)s item an hour", "at most %(n)s items an hour", "count")),
+)
 
 
 def in_words(rate: float | None) -> str:
     """“at most 5 items a second”, “at most 3 items a minute”."""
     if rate is None:
-        return "no limit"
-    per, unit = next((one for one in _UNITS if rate * one[0] >= 1), _UNITS[-1])
+        return gettext("no limit")
+    per, words = next((one for one in _UNITS if rate * one[0] >= 1), _UNITS[-1])
     figure = f"{rate * per:,.0f}" if rate * per >= 1000 else f"{rate * per:.3g}"
-    return f"at most {figure} item{'' if figure == '1' else 's'} {unit}"
+    count = 1 if figure == "1" else max(2, round(rate * per))
+    return str(words % {"count": count, "n": figure})
 
 
 def life_seconds() -> float:

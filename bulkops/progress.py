@@ -153,7 +153,7 @@ def from_row(job: Job, row: dict[str, Any], around: Around, *, now: datetime) ->
     if stalled:
         words, advice = wording.stalled(job, any_worker=around.workforce.lives)
     elif around.lost and job.state in pace.AT_WORK | WORKABLE:
-        words, advice = wording.LOST, ""
+        words, advice = wording.lost(), ""
     else:
         words, advice = wording.state(
             job,

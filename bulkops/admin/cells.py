@@ -136,4 +136,10 @@ def _change(job: Job) -> str:
 
 def joined(pairs: Iterable[tuple[str, str]]) -> str:
     """Words that lead somewhere, side by side."""
-    return format_html_join(" · ", '<a href="{1}">{0}</a>', pairs)
+    # The dot belongs to the word before it: no line begins with one.
+    return format_html_join(" ", '<a href="{1}">{0}</a>{2}', _dotted(list(pairs)))
+
+
+def _dotted(pairs: list[tuple[str, str]]) -> Iterable[tuple[str, str, str]]:
+    last = len(pairs) - 1
+    return ((words, address, "" if n == last else "\xa0·") for n, (words, address) in enumerate(pairs))

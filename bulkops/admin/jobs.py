@@ -177,7 +177,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
         latest = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
         rows = [
             (
-                f"{timezone.localtime(one.at):%Y-%m-%d %H:%M:%S}",
+                f"{timezone.localtime(one.at):%Y-%m-%d %H:%M:%S %Z}",
                 one.get_kind_display(),
                 one.to_state,
                 one.actor or "",

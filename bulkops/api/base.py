@@ -17,7 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
-from bulkops import attempts
+from bulkops import attempts, wording
 from bulkops.api import logins, problems
 from bulkops.api.authentication import (
     CookieAuthentication,
@@ -77,6 +77,11 @@ class ApiView(Refusing, APIView):
     def as_view(cls, **initkwargs: Any) -> Any:
         """Outside the host's ATOMIC_REQUESTS: a refusal would roll back what counts the tries that were refused."""
         return non_atomic_requests(super().as_view(**initkwargs))
+
+    def dispatch(self, *args: Any, **kwargs: Any) -> Any:
+        """Programs are answered in one language, whatever the site's or the caller's is."""
+        with wording.english():
+            return super().dispatch(*args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before anything reads the body: Django, like WSGI, takes one without a length for an empty one."""

@@ -1,4 +1,7 @@
-"""Refusals as RFC 9457 problems: the table of their types, and how an error becomes one."""
+"""Refusals as RFC 9457 problems: the table of their types, and how an error becomes one.
+
+The words are marked for translation and translated on their pages; what programs are sent keeps one language.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from django.core.exceptions import (
 from django.db import Error
 from django.http import Http404, UnreadablePostError
 from django.urls import reverse
+from django.utils.translation import gettext_noop as _
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 
@@ -52,123 +56,126 @@ KINDS = {
     for kind in (
         Kind(
             "malformed",
-            "The request cannot be read",
-            "The body is no JSON that can be stored, or no well-formed multipart.",
-            "Send UTF-8 JSON without NUL characters, without NaN, and with each key once.",
+            _("The request cannot be read"),
+            _("The body is no JSON that can be stored, or no well-formed multipart."),
+            _("Send UTF-8 JSON without NUL characters, without NaN, and with each key once."),
         ),
         Kind(
             "invalid-idempotency-key",
-            "The idempotency key is not valid",
-            "The header Idempotency-Key is not 1 to 255 visible ASCII characters.",
-            "Send a UUID, quoted or bare.",
+            _("The idempotency key is not valid"),
+            _("The header Idempotency-Key is not 1 to 255 visible ASCII characters."),
+            _("Send a UUID, quoted or bare."),
         ),
         Kind(
             "not-authenticated",
-            "Log in first",
-            "The request names nobody, or its token, name or password is wrong, or the user is not active.",
-            "Send “Authorization: Token …”, Basic credentials, or a session's cookie.",
+            _("Log in first"),
+            _("The request names nobody, or its token, name or password is wrong, or the user is not active."),
+            _("Send “Authorization: Token …”, Basic credentials, or a session's cookie."),
         ),
         Kind(
             "permission-denied",
-            "You may not do this",
-            "You may see it, but not do it: an operation without its permission, or somebody else's job.",
-            "Ask an administrator for the permission.",
+            _("You may not do this"),
+            _("You may see it, but not do it: an operation without its permission, or somebody else's job."),
+            _("Ask an administrator for the permission."),
         ),
         Kind(
             "csrf-failed",
-            "The CSRF token is missing or wrong",
-            "A session's cookie alone does not prove that its user wanted this.",
-            "Send the CSRF cookie's value as the header X-CSRFToken, or use a token.",
+            _("The CSRF token is missing or wrong"),
+            _("A session's cookie alone does not prove that its user wanted this."),
+            _("Send the CSRF cookie's value as the header X-CSRFToken, or use a token."),
         ),
         Kind(
             "not-found",
-            "There is nothing here",
-            "There is nothing at this address, or nothing that you may see. Other people's jobs do not exist for you.",
-            "Look at the address; jobs are deleted some time after their end.",
+            _("There is nothing here"),
+            _(
+                "There is nothing at this address, or nothing that you may see. "
+                "Other people's jobs do not exist for you."
+            ),
+            _("Look at the address; jobs are deleted some time after their end."),
         ),
         Kind(
             "method-not-allowed",
-            "This method is not allowed here",
-            "The address exists, but not for this method.",
-            "The header Allow lists those that are.",
+            _("This method is not allowed here"),
+            _("The address exists, but not for this method."),
+            _("The header Allow lists those that are."),
         ),
         Kind(
             "not-acceptable",
-            "No such format",
-            "The header Accept names no format that this address can answer in.",
-            "Accept application/json.",
+            _("No such format"),
+            _("The header Accept names no format that this address can answer in."),
+            _("Accept application/json."),
         ),
         Kind(
             "active-job-exists",
-            "You have an active job",
-            "A user has one active job at a time. `active_job` is the status of the one that runs.",
-            "Wait until it has ended, or cancel it. Retry-After says about when.",
+            _("You have an active job"),
+            _("A user has one active job at a time. `active_job` is the status of the one that runs."),
+            _("Wait until it has ended, or cancel it. Retry-After says about when."),
         ),
         Kind(
             "not-allowed-now",
-            "The state does not allow this now",
-            "The job, the item or the dry run is in a state in which this cannot be done.",
-            "Look at its status. Where a job is named in `job`, go on with that one.",
+            _("The state does not allow this now"),
+            _("The job, the item or the dry run is in a state in which this cannot be done."),
+            _("Look at its status. Where a job is named in `job`, go on with that one."),
         ),
         Kind(
             "idempotency-key-in-flight",
-            "A request with this key is being handled",
-            "Another submission with the same key, or of the same user, is being recorded at this moment.",
-            "Send the same request again in a second.",
+            _("A request with this key is being handled"),
+            _("Another submission with the same key, or of the same user, is being recorded at this moment."),
+            _("Send the same request again in a second."),
         ),
         Kind(
             "length-required",
-            "How long is the body?",
-            "The body came in chunks, without its length. What cannot be read is not taken for an empty body.",
-            "Send the header Content-Length: let your client hold the whole body, or name its length.",
+            _("How long is the body?"),
+            _("The body came in chunks, without its length. What cannot be read is not taken for an empty body."),
+            _("Send the header Content-Length: let your client hold the whole body, or name its length."),
         ),
         Kind(
             "too-large",
-            "The content is too large",
-            "The body, the file or the number of items is above its limit.",
-            "Send a file in place of a JSON body, or several jobs one after the other.",
+            _("The content is too large"),
+            _("The body, the file or the number of items is above its limit."),
+            _("Send a file in place of a JSON body, or several jobs one after the other."),
         ),
         Kind(
             "unsupported-media-type",
-            "This content type is not read here",
-            "A body is application/json; where files are taken, multipart/form-data too.",
-            "Name one of them in the header Content-Type.",
+            _("This content type is not read here"),
+            _("A body is application/json; where files are taken, multipart/form-data too."),
+            _("Name one of them in the header Content-Type."),
         ),
         Kind(
             "validation",
-            "The content is not valid",
-            "`errors` names what is wrong, each with a JSON Pointer into what was sent, the first 100 of them.",
-            "Correct it and send it again.",
+            _("The content is not valid"),
+            _("`errors` names what is wrong, each with a JSON Pointer into what was sent, the first 100 of them."),
+            _("Correct it and send it again."),
         ),
         Kind(
             "idempotency-key-reused",
-            "This key was used for another submission",
-            "The same key came with another body within its lifetime.",
-            "Take a new key for a new submission.",
+            _("This key was used for another submission"),
+            _("The same key came with another body within its lifetime."),
+            _("Take a new key for a new submission."),
         ),
         Kind(
             "rate-limited",
-            "Too many requests",
-            "More submissions, log-ins or anonymous calls than the limit.",
-            "Wait as long as Retry-After says.",
+            _("Too many requests"),
+            _("More submissions, log-ins or anonymous calls than the limit."),
+            _("Wait as long as Retry-After says."),
         ),
         Kind(
             "internal-error",
-            "Something broke",
-            "A mistake of the server's own, which was logged. Whether something was stored, nobody knows.",
-            "Tell an administrator when it was; a submission can be sent again with the same idempotency key.",
+            _("Something broke"),
+            _("A mistake of the server's own, which was logged. Whether something was stored, nobody knows."),
+            _("Tell an administrator when it was; a submission can be sent again with the same idempotency key."),
         ),
         Kind(
             "no-worker",
-            "No worker is running",
-            "No worker has been alive for a while, so a job would only wait. Nothing was stored.",
-            "Tell an administrator; try again later with the same idempotency key.",
+            _("No worker is running"),
+            _("No worker has been alive for a while, so a job would only wait. Nothing was stored."),
+            _("Tell an administrator; try again later with the same idempotency key."),
         ),
         Kind(
             "database-away",
-            "The database does not answer",
-            "Whether something was stored, nobody knows at this moment.",
-            "Try again later with the same idempotency key.",
+            _("The database does not answer"),
+            _("Whether something was stored, nobody knows at this moment."),
+            _("Try again later with the same idempotency key."),
         ),
     )
 }

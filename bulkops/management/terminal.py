@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
-from bulkops import refusals
+from bulkops import refusals, wording
 from bulkops.exceptions import BulkopsError, ReportBroken
 from bulkops.models import Job
 from bulkops.outage import is_away
@@ -62,7 +62,7 @@ class TerminalCommand(BaseCommand):
         """Run the command; what went wrong on purpose becomes a line and an exit code."""
         name = type(self).__module__.rpartition(".")[2]
         try:
-            with _quiet_log(unless=options.get("verbosity", 1) > 1):
+            with _quiet_log(unless=options.get("verbosity", 1) > 1), wording.english():
                 output = super().execute(*args, **options)
             # Now, while somebody listens: what is left for Python's exit fails there with no code of ours.
             self.stdout.flush()

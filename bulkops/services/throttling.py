@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkops import events, holds, pace, permits, registry
+from bulkops import events, holds, pace, permits, registry, wording
 from bulkops.exceptions import NotAllowedNow, UnknownOperation
 from bulkops.operation import allowed_rate
 from bulkops.services.locking import controlled
@@ -30,10 +30,11 @@ def set_rate(*, job: Job, rate: float | None, actor: Any) -> Job:
             raise NotAllowedNow("This job has ended already.", locked)
         if rate == locked.rate_per_second:
             return locked
-        before = permits.in_words(locked.rate_per_second)
+        with wording.english():
+            told = f"{permits.in_words(rate)}; before: {permits.in_words(locked.rate_per_second)}"
         permits.change(locked, rate)
         pace.begin_anew(locked)
-        events.record(locked, EventKind.RATE_CHANGED, actor=actor, detail=f"{permits.in_words(rate)}; before: {before}")
+        events.record(locked, EventKind.RATE_CHANGED, actor=actor, detail=told)
         holds.nudge(locked)
         holds.send_delayed_turns_again(locked)
         return locked

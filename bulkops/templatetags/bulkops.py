@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 
 from bulkops import permissions, uploaded_files, wording
@@ -54,6 +54,12 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def translated(text: str) -> str:
+    """What was marked for translation where it is defined."""
+    return gettext(text)
+
+
+@register.filter
 def for_people(text: str) -> str:
     """The engine's words, their positions as the numbers that pages give items."""
     return wording.for_people(text)
@@ -83,13 +89,11 @@ def _ago(seconds: int, moment: datetime) -> str:
 
 @register.filter
 def clock(moment: datetime | None) -> str:
-    """The exact moment."""
+    """The exact moment, with its zone."""
     if moment is None:
         return ""
-    local = timezone.localtime(moment)
-    exact = date_format(local, "Y-m-d H:i:s T")
-    shown = date_format(local, "Y-m-d H:i:s")
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, shown)
+    shown = date_format(timezone.localtime(moment), "Y-m-d H:i:s T")
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), shown)
 
 
 @register.filter
@@ -108,6 +112,17 @@ def short(value: Any) -> str:
 
 def _scalar(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def quoted(text: str) -> str:
+    """Words in which what programs are sent stands between backticks."""
+    parts = text.split("`")
+    return format_html_join("", "{}{}", ((_code(part) if n % 2 else part, "") for n, part in enumerate(parts)))
+
+
+def _code(name: str) -> str:
+    return format_html("<code>{}</code>", name)
 
 
 @register.filter

@@ -13,12 +13,11 @@ from uuid import UUID
 from django.http import Http404
 from django.utils.translation import gettext
 
-from bulkops import item_values
+from bulkops import item_values, wording
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidItems
 from bulkops.models import Job
 from bulkops.web import fetch
-from bulkops.web.starting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +77,9 @@ class Again:
     @property
     def label(self) -> str:
         """Of the box that takes the items."""
-        return gettext("Take the same %(items)s again") % {"items": counted(self.operation, self.job.total or 0)}
+        return gettext("Take the same %(items)s again") % {
+            "items": wording.counted(self.operation, self.job.total or 0)
+        }
 
     @property
     def help_text(self) -> str:

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext, gettext_noop, ngettext_lazy
 
-from bulkops import holds, lineage, permissions, progress, registry, snapshots
+from bulkops import holds, lineage, permissions, progress, registry, snapshots, wording
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.states import STOPPING, JobState
@@ -40,14 +40,20 @@ TONES = {
 }
 """The colour of a state; app.css has one class for each."""
 
+# What `Job.retried_kind` says, marked for whoever collects the messages.
+_KINDS = (gettext_noop("failed items"), gettext_noop("unprocessed items"), gettext_noop("in-doubt items"))
 _RETRIES = {
-    lineage.FAILED: ngettext_lazy("Retry %(n)s failed item", "Retry %(n)s failed items", "count"),
+    lineage.FAILED: ngettext_lazy("Retry %(n)s failed %(items)s", "Retry %(n)s failed %(items)s", "count"),
     lineage.UNPROCESSED: ngettext_lazy(
-        "Go on with %(n)s unprocessed item", "Go on with %(n)s unprocessed items", "count"
+        "Go on with %(n)s unprocessed %(items)s", "Go on with %(n)s unprocessed %(items)s", "count"
     ),
-    lineage.IN_DOUBT: ngettext_lazy("Try %(n)s item in doubt again", "Try %(n)s items in doubt again", "count"),
+    lineage.IN_DOUBT: ngettext_lazy(
+        "Try %(n)s %(items)s in doubt again", "Try %(n)s %(items)s in doubt again", "count"
+    ),
 }
 
+ADVICE_CHARS = 300
+"""What the card shows of a job's error."""
 SILENCE_SECONDS = 4
 """A fragment that is not replaced this long after its poll was due says that there is no news."""
 SILENCE_CLASSES = (5, 9, 14, 34, 64)
@@ -75,7 +81,7 @@ class Card:
 
     @property
     def title(self) -> str:
-        return self.job.name or operation_title(self.job.operation)
+        return title(self.job)
 
     @property
     def operation_title(self) -> str:
@@ -84,6 +90,14 @@ class Card:
     @property
     def state_label(self) -> str:
         return gettext(JobState(self.job.state).label).capitalize()
+
+    @property
+    def advice(self) -> str:
+        """What to do next, or why it failed: of a long error its first line, since the page has all of it below."""
+        told = wording.for_people(self.figures.advice)
+        if len(told) <= ADVICE_CHARS:
+            return told
+        return f"{told.splitlines()[0][: ADVICE_CHARS - 1].rstrip()} …"
 
     @property
     def tone(self) -> str:
@@ -190,7 +204,10 @@ class Controls:
     @property
     def retries(self) -> list[tuple[str, str]]:
         """Each kind that can be retried, with the words of its button."""
-        return [(kind, _RETRIES[kind] % {"count": n, "n": f"{n:,}"}) for kind, n in self.left.items()]
+        return [
+            (kind, _RETRIES[kind] % {"count": n, "n": f"{n:,}", "items": wording.noun(self.job.operation, n)})
+            for kind, n in self.left.items()
+        ]
 
     @property
     def cancelling(self) -> bool:
@@ -208,8 +225,8 @@ class Controls:
 
     @property
     def poll(self) -> str:
-        """Seldom: the card's event comes first, this is for the one that got lost."""
-        return interval(conf().poll_paused_seconds)
+        """Seldom: the card's event comes first, this is for the one that got lost. Empty once the job has ended."""
+        return interval(conf().poll_paused_seconds) if self.job.is_active else ""
 
 
 def of(job: Job, place: str = "") -> Card:
@@ -246,6 +263,11 @@ def controls(job: Job, user: Any, figures: Progress | None = None) -> Controls:
         limitable=job.is_active and job.state != JobState.CANCELLING,
         forcible=job.state in STOPPING and holds.any_held(job) and not holds.is_complete(job),
     )
+
+
+def title(job: Job) -> str:
+    """What people call the job."""
+    return job.name or operation_title(job.operation)
 
 
 def operation_title(name: str) -> str:

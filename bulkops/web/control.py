@@ -118,7 +118,7 @@ def zip_results(request: HttpRequest, pk: UUID) -> HttpResponse:
     wanted = {"job": str(pk)}
 
     def verb(job: Job) -> Job:
-        name = gettext("Zip of %(title)s") % {"title": job.name or cards.operation_title(job.operation)}
+        name = gettext("Zip of %(title)s") % {"title": cards.title(job)}
         try:
             return services.submit(user=request.user, operation=result_files.ZIP_OPERATION, params=wanted, name=name)
         except ActiveJobExists as refusal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
@@ -14,7 +14,7 @@ from bulkops import failure_groups, ledger_pages, registry, result_files, wordin
 from bulkops.conf import conf
 from bulkops.models import Event, Outcome
 from bulkops.states import TRANSITIONS, EventKind, JobState, OutcomeState
-from bulkops.web import cards, items
+from bulkops.web import cards, items, mentions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,8 +27,6 @@ FILES_SHOWN = 12
 FILES_LOOKED_FOR = 1_000
 """Items among which they are looked for."""
 ABOUT_AN_ITEM = frozenset({EventKind.DECIDED, EventKind.SET_ASIDE, EventKind.HOOK_FAILED})
-CARD_CHARS = 300
-"""What the card shows of a job's error."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Details:
     decidable: bool
     """Whether this user may say what became of an item in doubt."""
     outcomes_with_files: list[Outcome]
+    user: Any
+    """Who looks."""
 
     @classmethod
     def of(cls, job: Job, user: Any) -> Details:
@@ -63,6 +63,7 @@ class Details:
             list(events[:EVENTS_SHOWN]),
             decidable=items.are_decidable(user, job),
             outcomes_with_files=_outcomes_with_files(job),
+            user=user,
         )
 
     @property
@@ -113,7 +114,7 @@ class Details:
     @property
     def long_error(self) -> bool:
         """Whether the card shows no more than the beginning of why the job failed."""
-        return len(self.job.error) > CARD_CHARS and not self.job.is_active
+        return len(self.job.error) > cards.ADVICE_CHARS and not self.job.is_active
 
     @property
     def has_result(self) -> bool:
@@ -131,8 +132,10 @@ class Details:
 
     @property
     def timeline(self) -> list[Line]:
-        """Newest first."""
-        return [_line(event) for event in self.events]
+        """Newest first. One query more, or two, where an event names another job."""
+        jobs = mentions.found((event.detail for event in self.events), self.user)
+        lines = [_line(event) for event in self.events]
+        return [replace(line, why=mentions.linked(line.why, jobs)) for line in lines]
 
 
 def _notable(job: Job) -> list[Outcome]:

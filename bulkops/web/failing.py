@@ -76,6 +76,11 @@ class Failing:
         return self.controllable and not self.job.is_active
 
     @property
+    def partly_taken(self) -> bool:
+        """Whether some groups can still be retried and others not: where none can, the card says so once for all."""
+        return any(row.left for row in self.rows)
+
+    @property
     def ungrouped(self) -> int:
         """Failures beside the groups; a job without groups lists them as items to look at."""
         return self.found.ungrouped if self.found.groups else 0

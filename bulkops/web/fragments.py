@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from bulkops.models import Job
+    from bulkops.web.cards import Controls
 
 CHANGED = "bulkops:changed"
 """Tells the other parts of the page, through an event in the browser, that a job's state is a new one."""
@@ -80,10 +81,7 @@ def _card(request: HttpRequest, pk: UUID) -> HttpResponse:
 @person_required
 def controls(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Cancel, pause, resume and retry, as far as the state allows them."""
-    shown = cards.controls(fetch.visible_job(request.user, pk), request.user)
-    if shown.seen == request.GET.get("seen"):
-        return _unchanged()
-    return render(request, "bulkops/_controls.html", {"controls": shown})
+    return _if_new(request, "controls", cards.controls(fetch.visible_job(request.user, pk), request.user))
 
 
 @require_safe
@@ -92,10 +90,7 @@ def controls(request: HttpRequest, pk: UUID) -> HttpResponse:
 @person_required
 def details(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What lies below the card of a job's page: items in doubt, result, events."""
-    shown = Details.of(fetch.visible_job(request.user, pk), request.user)
-    if shown.seen == request.GET.get("seen"):
-        return _unchanged()
-    return render(request, "bulkops/_details.html", {"details": shown})
+    return _if_new(request, "details", Details.of(fetch.visible_job(request.user, pk), request.user))
 
 
 @require_safe
@@ -104,10 +99,14 @@ def details(request: HttpRequest, pk: UUID) -> HttpResponse:
 @person_required
 def failures(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What failed, group by group."""
-    shown = Failing.of(fetch.visible_job(request.user, pk), request.user)
-    if shown.seen == request.GET.get("seen"):
+    return _if_new(request, "failures", Failing.of(fetch.visible_job(request.user, pk), request.user))
+
+
+def _if_new(request: HttpRequest, name: str, part: Controls | Details | Failing) -> HttpResponse:
+    """One part of a job's page, where it is not what its address says it shows."""
+    if part.seen == request.GET.get("seen"):
         return _unchanged()
-    return render(request, "bulkops/_failures.html", {"failing": shown})
+    return render(request, f"bulkops/_{name}.html", {name: part})
 
 
 @require_safe

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext
+
 from bulkops import wording
 
 if TYPE_CHECKING:
@@ -40,13 +42,16 @@ class Graph:
     @property
     def caption(self) -> str:
         """What the heights mean, and the width."""
-        return f"Up to {wording.rate(self.peak)}, over {wording.span(self.seconds)} of work"
+        said = gettext("Up to %(rate)s, over %(span)s of work")
+        return said % {"rate": wording.rate(self.peak), "span": wording.span(self.seconds)}
 
     @property
     def description(self) -> str:
         """The same for those who do not see it, with its right end."""
-        end = f"{wording.rate(self.last)} in the end" if self.last else "nothing in the end"
-        return f"{self.caption}; {end}."
+        if not self.last:
+            return gettext("%(caption)s; nothing in the end.") % {"caption": self.caption}
+        end = {"caption": self.caption, "rate": wording.rate(self.last)}
+        return gettext("%(caption)s; %(rate)s in the end.") % end
 
 
 def of(course: Sequence[Point]) -> Graph | None:

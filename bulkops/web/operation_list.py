@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext
 
-from bulkops import permissions, registry
+from bulkops import permissions, registry, wording
 from bulkops.states import JobState
 from bulkops.web import cards, fetch
-from bulkops.web.starting import counted
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -38,7 +37,7 @@ class Tile:
         state = gettext(JobState(self.last.state).label)
         if self.last.total is None:
             return state
-        return f"{state}, {counted(self.operation, self.last.total)}"
+        return f"{state}, {wording.counted(self.operation, self.last.total)}"
 
     @property
     def tone(self) -> str:

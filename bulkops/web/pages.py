@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from bulkops import permissions, registry, status
 from bulkops.exceptions import UnknownOperation
-from bulkops.web import cards, fetch, responses
+from bulkops.web import cards, fetch, mentions, responses
 from bulkops.web.details import Details
 from bulkops.web.failing import Failing
 from bulkops.web.fragments import history_context, now_context
@@ -94,13 +94,13 @@ def show_job(
         "job": shown,
         "card": card,
         "controls": cards.controls(shown, request.user, card.figures),
-        "failing": Failing.of(shown, request.user),
+        "failures": Failing.of(shown, request.user),
         "details": Details.of(shown, request.user),
         "children": shown.children.order_by("-created_at") if not shown.is_active else (),
         "params": status.shown_params(shown),
         "own": shown.owner_id == request.user.pk,
         "again": not shown.is_active and _may_run_again(request.user, shown),
-        "problem": problem,
+        "problem": mentions.linked(problem, mentions.found([problem], request.user)),
         "blocked_by": cards.of(blocked_by) if blocked_by is not None else None,
     }
     return render(request, "bulkops/job.html", context, status=status_code)

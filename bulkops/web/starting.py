@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 
-from bulkops import liveness, permissions, registry
+from bulkops import liveness, permissions, registry, wording
 from bulkops.conf import conf
 from bulkops.exceptions import UnknownOperation
 from bulkops.operation import Operation
@@ -34,7 +34,7 @@ class Promised:
         """“1,204 tickets will change”."""
         effect = self.operation.effect
         said = gettext("will be processed") if effect == Operation.effect else effect
-        return f"{counted(self.operation, self.count)} {said}"
+        return f"{wording.counted(self.operation, self.count)} {said}"
 
     @property
     def query(self) -> str:
@@ -55,13 +55,6 @@ class Promised:
 
 
 MOST_DIGITS = 12
-
-
-def counted(operation: Operation, number: int) -> str:
-    """“1,204 tickets”; where the author gave no name, in the reader's language."""
-    if (operation.item_name, operation.item_name_plural) != (Operation.item_name, Operation.item_name_plural):
-        return operation.counted(number)
-    return ngettext("%(n)s item", "%(n)s items", number) % {"n": f"{number:,}"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ class Start:
 
     @property
     def job_title(self) -> str:
-        return "" if self.job is None else self.job.name or cards.operation_title(self.job.operation)
+        return "" if self.job is None else cards.title(self.job)
 
     @property
     def no_worker_words(self) -> str:

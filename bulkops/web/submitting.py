@@ -22,7 +22,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from bulkops import batches, inputs, liveness, lookahead, permissions, refusals, registry, services, uploaded_files
+from bulkops import (
+    batches,
+    inputs,
+    liveness,
+    lookahead,
+    permissions,
+    refusals,
+    registry,
+    services,
+    uploaded_files,
+    wording,
+)
 from bulkops.conf import conf
 from bulkops.exceptions import (
     ActiveJobExists,
@@ -37,7 +48,7 @@ from bulkops.web import cards, fetch, file_batches, responses, trying_out, uploa
 from bulkops.web.again import Again
 from bulkops.web.forms import SubmitForms
 from bulkops.web.guards import database_may_be_away, form_stays, is_htmx, person_required
-from bulkops.web.starting import Promised, Start, counted
+from bulkops.web.starting import Promised, Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,7 +214,7 @@ class Attempt:
             "forms": self.forms,
             "key": self.key or str(uuid.uuid4()),
             "start": Start.of(self.request.user, Promised(self.operation, total) if total else None),
-            "counted": "" if total is None else counted(self.operation, total),
+            "counted": "" if total is None else wording.counted(self.operation, total),
             "total": total,
             "kept": self.forms.kept,
             "collects": submission.collects,

@@ -159,7 +159,8 @@ def test_retrying_what_is_taken_names_who_took_it(as_owner: Client, ended: Job) 
     Job.objects.filter(pk=child.pk).update(state=JobState.CANCELLED, slot=None, total=1)
     response = press(as_owner, ended, "retry", items="failed")
     assert response.status_code == 409
-    assert f"Job {child.pk} has taken the failed items" in response.content.decode()
+    named = f'Job <a href="{child.get_absolute_url()}">Autumn</a> (cancelled) has taken the failed items'
+    assert named in response.content.decode()
 
 
 @pytest.mark.parametrize("data", [{"items": "succeeded"}, {"items": "\x00"}])

@@ -79,7 +79,7 @@ def test_groups_are_live_and_unchanged_ones_are_not_sent_again(
     settings.BULKOPS = {"slice_seconds": 0}
     job = services.submit(user=owner, operation="telling", items=["no price", "fine", "no price"])
     url = f"{job.get_absolute_url()}failures/"
-    seen = as_owner.get(url).context["failing"].seen
+    seen = as_owner.get(url).context["failures"].seen
     assert as_owner.get(f"{url}?seen={seen}").status_code == 204
     worker.step()
     news = as_owner.get(f"{url}?seen={seen}")
@@ -87,7 +87,7 @@ def test_groups_are_live_and_unchanged_ones_are_not_sent_again(
     assert "<strong>1 ×</strong> no price" in page
     assert 'hx-trigger="bulkops:changed from:body, every 5s"' in page
     assert "<button" not in page
-    seen = news.context["failing"].seen
+    seen = news.context["failures"].seen
     worker.step()
     with django_assert_max_num_queries(5):  # session, user, job, failed items in all, groups
         assert as_owner.get(f"{url}?seen={seen}").status_code == 204

@@ -10,7 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from bulkops import Operation, registry, services
-from bulkops.web.starting import Promised, counted
+from bulkops.web.starting import Promised
+from bulkops.wording import counted
 from tests.sample.models import Account
 from tests.web.conftest import logged_in
 from ticketing.models import Event, Ticket

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 from contextlib import ExitStack, contextmanager
 from html.parser import HTMLParser
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,9 +18,11 @@ from django.core.management import call_command
 from django.forms.utils import pretty_name
 from django.test import Client
 from django.utils import translation
+from django.utils.text import Truncator
 
-from bulkops import inputs, registry
-from bulkops.models import ApiToken, FailureGroup, Job, Outcome
+from bulkops import inputs, registry, what_failed
+from bulkops.models import ApiToken, Job, Outcome
+from bulkops.states import JobState
 from bulkops.templatetags.bulkops import short
 from bulkops.webhooks.models import DeliveryAttempt, Endpoint, Event
 from tests.screenshots.scenes import SCENES
@@ -33,11 +38,8 @@ OPEN, CLOSE = "⟦", "⟧"
 SPOKEN = ("aria-label", "title", "placeholder", "alt", "data-label")
 SILENT = {"script", "style", "code", "pre", "time", "textarea"}
 """What holds no words, or somebody's own: keys, results, moments."""
-OURS = [name for name, scene in SCENES.items() if scene.ours and not name.startswith("problem")]
-"""Without the pages about the API's problems, which say in English what the API says in English."""
+OURS = [name for name, scene in SCENES.items() if scene.ours]
 DATA = {"value", "files", "status"}
-IN_ENGLISH = {"card", "wall-cards", "spoken"}
-"""What the card says is `progress.py`'s, the same words in the API and the shell."""
 FIGURES = re.compile(
     r"https?://\S+|\d{4}-\d\d-\d\d[ T\d:]*|[0-9a-f]{8}-[0-9a-f-]{27}|\b\d[\d,.]* ?(?:s|min|h|d|B|KB|MB|bytes)\b|UTC"
 )
@@ -54,7 +56,7 @@ class Words(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         classes = {*(given.get("class") or "").split(), (given.get("id") or "").partition("-")[0]}
-        skipped = tag in SILENT or (DATA | IN_ENGLISH) & classes
+        skipped = tag in SILENT or DATA & classes
         if tag not in {"meta", "link", "input", "img", "br"} and (self._skipped or skipped):
             self._skipped += 1
         if not self._skipped:
@@ -70,10 +72,11 @@ class Words(HTMLParser):
 
 @contextmanager
 def marked() -> Iterator[None]:
-    """Every message is put between brackets, with whatever is filled into it."""
+    """Every message is put between brackets, but for what is filled into it."""
 
     def one(message: str, *_: Any) -> str:
-        return f"{OPEN}{message}{CLOSE}" if message else ""
+        parts = re.split(r"(%\(\w+\)s)", message)
+        return "".join(part if n % 2 else f"{OPEN}{part}{CLOSE}" for n, part in enumerate(parts) if part)
 
     def many(singular: str, plural: str, number: int) -> str:
         return one(singular if number == 1 else plural)
@@ -102,7 +105,8 @@ def own_words(stage: Stage) -> list[str]:
     """What authors of operations, users and programs wrote."""
     own = ["bulkops", "cents", "reason", "laptop", *inputs.ENCODINGS.values(), *inputs.FORMATS.values()]
     for operation in registry.every():
-        own += [operation.title, operation.description]
+        own += [operation.title, operation.description, operation.effect]
+        own += [operation.noun(number) for number in (1, 2) if operation.names_items]
         fields = operation.Params().fields.values() if operation.Params else ()
         own += [pretty_name(name) for name in (operation.Params.base_fields if operation.Params else ())]
         own += [str(text) for field in fields for text in (field.label, field.help_text) if text]
@@ -123,7 +127,10 @@ def own_words(stage: Stage) -> list[str]:
     own += DeliveryAttempt.objects.values_list("error", flat=True)
     own += Endpoint.objects.values_list("description", flat=True)
     own += [*Event.values, *map(str, Event.labels), "Standard Webhooks"]
-    own += FailureGroup.objects.values_list("words", flat=True)
+    groups = [group.words for job in Job.objects.all() for group in what_failed.of(job).groups]
+    with marked():  # which makes an ellipsis longer, and what is before it shorter
+        cut = [re.sub(f"{OPEN}.*{CLOSE}", "", Truncator(words).chars(80)) for words in groups]
+    own += groups + cut
     own += get_user_model().objects.values_list(get_user_model().USERNAME_FIELD, flat=True)
     own += ApiToken.objects.values_list("name", flat=True)
     return [one for one in own if one]
@@ -139,6 +146,7 @@ def test_every_word_of_a_page_goes_through_gettext(name: str, transactional_db: 
             client.force_login(stage.person("operator", superuser=True) if operator else stage.owner)
         address = scene.arrange(stage)
         own = ["bulkops"] if scene.status == 503 else own_words(stage)
+        own += [typed[:100] for _, typed in parse_qsl(urlsplit(address).query)]
         with marked():
             page = client.get(address, headers={"Accept": "text/html"}).content.decode()
     finally:
@@ -151,6 +159,107 @@ def test_a_word_that_is_not_marked_is_found() -> None:
     assert unmarked("<p>12 min 3 s</p><input placeholder='Type here'>", []) == ["Type here"]
 
 
+POLISH = {
+    "Waiting: %(n)s job ahead, about %(span)s": [
+        "Czeka: przed nim %(n)s zadanie, około %(span)s",
+        "Czeka: przed nim %(n)s zadania, około %(span)s",
+        "Czeka: przed nim %(n)s zadań, około %(span)s",
+    ],
+    "Retry %(n)s failed %(items)s": [
+        "Ponów %(n)s nieudany %(items)s",
+        "Ponów %(n)s nieudane %(items)s",
+        "Ponów %(n)s nieudanych %(items)s",
+    ],
+    "item": ["element", "elementy", "elementów"],
+    "Done": ["Gotowe"],
+    "of %(total)s": ["z %(total)s"],
+    "Completed, with errors": ["Zakończone z błędami"],
+    "completed with errors": ["zakończone z błędami"],
+    "This job cannot be paused any more.": ["Tego zadania nie można już wstrzymać."],
+    "The request cannot be read": ["Nie można odczytać żądania"],
+    "%(n)s min": ["%(n)s min."],
+}
+"""Some messages in a language with three plurals, by their first English form."""
+PLURALS = {"Waiting: %(n)s job ahead, about %(span)s": "Waiting: %(n)s jobs ahead, about %(span)s", "item": "items"}
+
+
+@pytest.fixture
+def polish(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """The site in Polish, as far as `POLISH` goes."""
+    rules = "nplurals=3; plural=(n==1 ? 0 : n%10>=2 && n%10<=4 && (n%100<12 || n%100>14) ? 1 : 2);"
+    entries = {"": f"Content-Type: text/plain; charset=UTF-8\nPlural-Forms: {rules}\n"}
+    for message, forms in POLISH.items():
+        key = message if len(forms) == 1 else f"{message}\0{PLURALS.get(message, message)}"
+        entries[key] = "\0".join(forms)
+    folder = tmp_path / "pl" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    (folder / "django.mo").write_bytes(compiled(entries))
+    settings.LOCALE_PATHS, settings.LANGUAGE_CODE = [str(tmp_path)], "pl"
+    with mock.patch.object(translation.trans_real, "_translations", {}), translation.override("pl"):
+        yield
+
+
+def compiled(entries: dict[str, str]) -> bytes:
+    """A catalogue as gettext reads it: two tables of lengths and places, then the texts (GNU's .mo)."""
+    texts = [text.encode() for half in zip(*sorted(entries.items()), strict=True) for text in half]
+    ends = list(accumulate(len(text) + 1 for text in texts))
+    count, begin = len(entries), 28 + 16 * len(entries)
+    tables = [(len(text), begin + end - len(text) - 1) for text, end in zip(texts, ends, strict=True)]
+    head = struct.pack("<7I", 0x950412DE, 0, count, 28, 28 + 8 * count, 0, begin)
+    return head + b"".join(struct.pack("<2I", *one) for one in tables) + b"\0".join(texts) + b"\0"
+
+
+@pytest.fixture
+def stage(transactional_db: None) -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+def seen(stage: Stage, address: str) -> str:
+    client = Client()
+    client.force_login(stage.owner)
+    return " ".join(client.get(address, headers={"Accept": "text/html"}).content.decode().split())
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(1, "1 zadanie"), (3, "3 zadania"), (5, "5 zadań")])
+def test_a_card_counts_in_the_plurals_of_the_readers_language(
+    polish: None, stage: Stage, ahead: int, words: str
+) -> None:
+    for number in range(ahead):
+        stage.job(JobState.QUEUED, owner=stage.person(f"colleague{number}"), ago=40)
+    page = seen(stage, stage.job(JobState.QUEUED, ago=12).get_absolute_url())
+    assert '<html lang="pl">' in page
+    assert f"Czeka: przed nim {words}, około " in page
+    assert "<dt>Gotowe</dt><dd>0 <span>z 40</span></dd>" in page
+
+
+def test_states_figures_and_buttons_are_in_the_readers_language(polish: None, stage: Stage) -> None:
+    counts = {"succeeded": 36, "failed": 4}
+    job = stage.job(JobState.COMPLETED_WITH_ERRORS, operation="note", params={}, counts=counts, ago=600, took=300)
+    page = seen(stage, job.get_absolute_url())
+    assert "</span>Zakończone z błędami</h2>" in page
+    assert ">Ponów 4 nieudane elementy</button>" in page
+    assert "5 min." in page
+    assert "Zakończone z błędami" in seen(stage, "/jobs/")
+    assert "<h1>Nie można odczytać żądania</h1>" in seen(stage, "/problems/malformed")
+
+
+def test_programs_and_the_shell_are_answered_in_english_all_the_same(
+    polish: None, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = stage.job(JobState.COMPLETED_WITH_ERRORS, counts={"succeeded": 36, "failed": 4}, ago=600, took=300)
+    client = Client()
+    client.force_login(stage.owner)
+    refused = client.post(f"/api/jobs/{job.pk}/pause/", content_type="application/json")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "This job cannot be paused any more.")
+    assert (
+        client.post("/api/jobs/", "{", content_type="application/json").json()["title"] == "The request cannot be read"
+    )
+    call_command("job", str(job.pk))
+    assert "Completed, with errors" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="makemessages needs GNU gettext")
 def test_the_messages_can_be_collected(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("bulkops", "templates"):
@@ -159,5 +268,5 @@ def test_the_messages_can_be_collected(settings: Any, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     call_command("makemessages", locale=["de"], verbosity=0)
     found = (tmp_path / "bulkops/locale/de/LC_MESSAGES/django.po").read_text()
-    for message in ("Paste the items", "Cancel this job", "completed with errors", "Retry %(n)s failed items"):
+    for message in ("Paste the items", "Cancel this job", "completed with errors", "Retry %(n)s failed %(items)s"):
         assert f'"{message}"' in found

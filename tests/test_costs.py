@@ -34,7 +34,7 @@ ITEM = {
     "outside": 1,  # the fenced statement, which commits by itself
     "outside-hold": 2,  # that it begins, then the same
     "outside-failing": 1,
-    "nothing-written": 3,  # BEGIN, the fenced statement, COMMIT
+    "nothing-written": 1,  # the same, in a transaction in which nothing was sent
     "one-row": 4,
     "failing": 1,  # nothing was sent before it failed
     "failing-after-a-row": 4,  # BEGIN, the row, ROLLBACK, the fenced statement

@@ -3,5 +3,6 @@
 from project.settings import *  # noqa: F403
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]  # noqa: F405
+ROOT_URLCONF = "tests.bench.urls"
 # No page of these has a static file, and nobody collects any.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405

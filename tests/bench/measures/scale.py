@@ -7,7 +7,7 @@ version of every row. Each is played once a run, in whatever rounds: it takes mi
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -73,7 +73,7 @@ def _played(stage: Stage, cluster: RealCluster, *, held: bool) -> dict[str, floa
                 cursor.execute("SELECT count(*) FROM bulkops_job")
         job = services.submit(user=stage.person(), operation="bench-nothing", items=range(items))
         wait_for(Outcome.objects.filter(job=job).exists, 60, "the first item")
-        busy = _watched(job, items, _processes(cluster))
+        busy = _watched(job, items, Busy(cluster))
         polls = [_poll(job) for _ in range(POLLS)]
     finally:
         line.close()
@@ -82,22 +82,33 @@ def _played(stage: Stage, cluster: RealCluster, *, held: bool) -> dict[str, floa
     return {"first": first, "last": last, "first_busy": busy[0], "last_busy": busy[1], "poll": min(polls)}
 
 
-def _processes(cluster: RealCluster) -> list[psutil.Process]:
-    """The worker, and what serves it where the database is on this machine."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", [f"bulkops {cluster.row_id}/1"])
-        sessions = [pid for (pid,) in cursor.fetchall() if psutil.pid_exists(pid)]
-    return [psutil.Process(pid) for pid in (cluster.pid_of(1), *sessions)]
+class Busy:
+    """Seconds of the processor of a cluster's only worker, and of its sessions where the database is on this host."""
+
+    def __init__(self, cluster: RealCluster) -> None:
+        self._name = f"bulkops {cluster.row_id}/1"
+        self._worker = cluster.pid_of(1)
+        self._known: dict[int, float] = {}
+
+    def seconds(self) -> float:
+        """Up to now. A session is another one each minute; what the last used is kept."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", [self._name])
+            sessions = [pid for (pid,) in cursor.fetchall()]
+        for pid in (self._worker, *sessions):
+            with suppress(psutil.NoSuchProcess):
+                self._known[pid] = sum(psutil.Process(pid).cpu_times()[:2])
+        return sum(self._known.values())
 
 
-def _watched(job: Job, items: int, processes: list[psutil.Process]) -> tuple[float, float]:
+def _watched(job: Job, items: int, busy: Busy) -> tuple[float, float]:
     """Seconds of the processor for an item of the first and of the last tenth."""
     seen: list[tuple[int, float]] = []
     ends = time.monotonic() + PATIENCE_SECONDS
     while not seen or seen[-1][0] < items:
         assert time.monotonic() < ends, "the job does not end"
         done = Chunk.objects.filter(job=job).aggregate(done=Sum("cursor"))["done"]
-        seen.append((done, sum(sum(one.cpu_times()[:2]) for one in processes)))
+        seen.append((done, busy.seconds()))
         time.sleep(LOOK_SECONDS)
     tenth = items // TENTHS
     first = [one for one in seen if one[0] <= tenth or one is seen[0]]

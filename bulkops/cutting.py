@@ -30,12 +30,13 @@ def cut(weighed: Iterable[tuple[T, int]], *, most: int, most_bytes: int, workers
     `PARTS` chunks for each worker.
     """
     ahead = PARTS * workers if workers > 1 else 1
+    full, heavy = ahead * most, ahead * most_bytes
     waiting: deque[tuple[T, int]] = deque()
     weight = 0
     for one in weighed:
         waiting.append(one)
         weight += one[1]
-        while len(waiting) > ahead * most or weight > ahead * most_bytes:
+        while len(waiting) > full or weight > heavy:
             count, size = _fitting(waiting, most, most_bytes)
             yield _taken(waiting, count)
             weight -= size

@@ -6,6 +6,7 @@ import itertools
 import json
 import uuid
 import zlib
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from bulkops import manifests
 from bulkops.exceptions import InvalidItems
 from bulkops.models import Chunk, Job, Manifest
 from bulkops.states import JobState
+from bulkops.storable import strict_json
 
 
 def unpacked(packed: list[manifests.Packed]) -> list[Any]:
@@ -175,6 +177,15 @@ def test_items_are_packed_as_they_come() -> None:
 
 def job(owner: Any) -> Job:
     return Job.objects.create(operation="x", owner=owner, state=JobState.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["", "plain", "é \N{GRINNING FACE}", 'a "quote" and a \\', "\n\t\x00\x7f\u2028", 0, -17, 10**40, {"a": "1"},
+     {"ä": "\x1f", "b": ""}, {}, {"n": 1}, {1: "a"}, True, None, 1.5, ["a"], {"a": {"b": "c"}}, Decimal("1.50")],
+)  # fmt: skip
+def test_an_item_is_as_large_as_its_json_whatever_it_is(item: Any) -> None:
+    assert manifests._measure(0, item) == len(strict_json(item).encode())
 
 
 def test_chunks_and_manifests_are_stored_together(owner: Any, django_assert_num_queries: Any) -> None:

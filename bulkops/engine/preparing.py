@@ -201,6 +201,9 @@ class _Preparation:
 
 def cleaned(operation: Operation, items: Iterable[Any], upload: str = "") -> Iterator[Any]:
     """The items as they came, each checked. Raises InvalidItems at the first bad one, naming its fields."""
+    if operation.Item is None and not operation.takes_files:
+        yield from items  # there is nothing to be checked
+        return
     for position, item in enumerate(items):
         errors = _errors(operation, position, item, upload)
         if errors:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import F
 
 from bulkops import Operation, register
+from tests.bench.sources import Source
 from ticketing.models import Ticket
 
 
@@ -45,6 +46,16 @@ class NothingUnserved(Nothing):
 
     name = "bench-unserved"
     queue = "nobody"
+
+
+@register
+class FromQuery(Nothing):
+    """Do nothing with each of a table's keys."""
+
+    name = "bench-query"
+
+    def items(self, params: dict[str, Any]) -> Any:
+        return Source.objects.values_list("pk", flat=True)
 
 
 @register

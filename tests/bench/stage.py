@@ -68,7 +68,7 @@ class Stage:
     def cluster(self, workers: int, **env: str) -> Iterator[RealCluster]:
         """`manage.py qcluster` with the run's settings, from its first heartbeat on."""
         log = self.folder / f"cluster{next(self._numbers)}.log"
-        cluster = RealCluster(log=log, workers=workers, **self.environment, **env)
+        cluster = RealCluster(log=log, workers=workers, **(self.environment | env))
         try:
             cluster.wait_until_alive()
             yield cluster

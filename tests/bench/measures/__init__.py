@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.bench.rounds import NotMeasured
     from tests.bench.stage import Stage
 
-NAMES = ("commit", "transactional", "parallel", "pick_up", "idle", "fairness", "peers")
+NAMES = ("commit", "round_trips", "transactional", "parallel", "pick_up", "idle", "fairness", "submit", "peers")
 """In the order in which they are played and told."""
 
 

@@ -33,14 +33,14 @@ def statement(*, first: int, size: int, epoch: int, warm_seconds: float, window_
     from django.db import connection
 
     from bulkops.engine.statements import ItemStatements
+    from tests.bench.statement import NAME, TYPES
 
     ItemStatements().prepare()
     cursor = connection.connection.cursor()
-    sql = f"EXECUTE bulkops_advance ({', '.join(['%s'] * 10)})"
+    sql = f"EXECUTE {NAME} ({', '.join(['%s'] * len(TYPES))})"
 
     def once(item: int) -> None:
-        place = (first + item // size, epoch, item % size, item)
-        cursor.execute(sql, (*place, "succeeded", 1, "", "", None, 0.0))
+        cursor.execute(sql, (first + item // size, epoch, item % size, None))
         assert cursor.fetchone() == (False,)
 
     return rate(once, warm_seconds, window_seconds)

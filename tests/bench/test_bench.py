@@ -108,4 +108,4 @@ def test_the_command_measures_and_writes_down_what_it_found():
     commit = written["figures"][0]
     assert commit["name"] == "commit"
     assert (0 < commit["value"] < 10) or commit["not_measured"] == "there is no pgbench on this machine"
-    assert written["rounds"]["commit"][0]["outside"] > 0
+    assert written["rounds"]["commit"][0]["outside.worker"] > 0

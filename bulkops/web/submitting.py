@@ -243,7 +243,7 @@ class Attempt:
         elif isinstance(error, InvalidItems):
             self.complain(error)
         else:
-            problem = refusal.on_form or error.message
+            problem = gettext(refusal.on_form) if refusal.on_form else error.message
         return self.again(problem=problem, status=refusal.status, fresh_key=bool(refusal.on_form))
 
     def ask(self, missing: ColumnsMissing) -> HttpResponse:

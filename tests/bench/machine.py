@@ -68,8 +68,8 @@ def told(known: dict[str, Any]) -> str:
     return (
         f"Measured on {known['date'][:10]} at commit {known['commit']}{' with changes' * known['changed']}: "
         f"{known['cores']} cores ({known['cpu']}), Python {known['python']}, Django {known['django']}, psycopg2 "
-        f"{known['psycopg2']}, PostgreSQL {known['postgresql']} {where} ({server}). A round trip through Django's cursor "
-        f"took {known['round_trip_us']} µs at the beginning, when the load was {known['load_at_start']}."
+        f"{known['psycopg2']}, PostgreSQL {known['postgresql']} {where} ({server}). A round trip through Django's "
+        f"cursor took {known['round_trip_us']} µs at the beginning, when the load was {known['load_at_start']}."
         f"{_disk_told(known)}"
     )
 

@@ -38,6 +38,7 @@ class NothingRelaxed(Nothing):
 
     name = "bench-nothing-relaxed"
     durability = "relaxed"
+    queue = "bench-relaxed"
 
 
 @register

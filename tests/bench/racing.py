@@ -22,6 +22,7 @@ from tests.clusters import wait_for
 from ticketing.models import Ticket
 
 if TYPE_CHECKING:
+    from tests.bench.daemons import Daemon
     from tests.bench.stage import Helper, Stage
     from tests.clusters import RealCluster
 
@@ -34,8 +35,11 @@ FIRST_SECONDS = 60.0
 class Racer(Protocol):
     """Who takes part."""
 
-    def begin(self) -> list[int]:
-        """Start to work; the processes that stand still when it is not its turn."""
+    def begin(self) -> None:
+        """Start to work."""
+
+    def processes(self) -> list[int]:
+        """Once it works: those that stand still when it is not its turn."""
 
     def count(self) -> int:
         """Items committed, by the database."""
@@ -46,11 +50,14 @@ class Racer(Protocol):
 
 def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
     """Items a second of each, over so many seconds of its own."""
+    begun: list[Racer] = []
     processes: dict[str, list[int]] = {}
     try:
         for name, racer in racers.items():
-            processes[name] = racer.begin()
+            begun.append(racer)
+            racer.begin()
             wait_for(racer.count, FIRST_SECONDS, f"the first item of {name}")
+            processes[name] = racer.processes()
             _signal(processes[name], signal.SIGSTOP)
         time.sleep(SETTLES_SECONDS)
         before = {name: racer.count() for name, racer in racers.items()}
@@ -64,8 +71,8 @@ def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
     finally:
         for pids in processes.values():
             _signal(pids, signal.SIGCONT)
-        for name in processes:
-            racers[name].end()
+        for racer in begun:
+            racer.end()
     return {name: done[name] / took[name] for name in racers}
 
 
@@ -93,8 +100,10 @@ class JobRacer:
         self._stage, self._cluster, self._operation = stage, cluster, operation
         self._items, self._workers = items, workers
 
-    def begin(self) -> list[int]:
+    def begin(self) -> None:
         self.job = self._stage.big_job(self._operation, self._items, self._workers)
+
+    def processes(self) -> list[int]:
         return self._cluster.workers()
 
     def count(self) -> int:
@@ -113,7 +122,7 @@ class PgbenchRacer:
     def __init__(self, stage: Stage, program: str) -> None:
         self._stage, self._program = stage, program
 
-    def begin(self) -> list[int]:
+    def begin(self) -> None:
         self.job = self._stage.big_job("bench-unserved")
         script = self._stage.folder / "item.sql"
         script.write_text(statement.for_pgbench(statement.room(self.job)))
@@ -124,6 +133,8 @@ class PgbenchRacer:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def processes(self) -> list[int]:
         return [self._process.pid]
 
     def count(self) -> int:
@@ -143,10 +154,12 @@ class StatementRacer:
     def __init__(self, stage: Stage, helper: Helper) -> None:
         self._stage, self._helper = stage, helper
 
-    def begin(self) -> list[int]:
+    def begin(self) -> None:
         self.job = self._stage.big_job("bench-unserved")
         room = statement.room(self.job)
         self._helper.tell("statement", first=room.first, size=room.size, epoch=room.epoch)
+
+    def processes(self) -> list[int]:
         return [self._helper.pid]
 
     def count(self) -> int:
@@ -163,9 +176,11 @@ class OwnCodeRacer:
     def __init__(self, helper: Helper, operation: str, tickets: list[int]) -> None:
         self._helper, self._operation, self._tickets = helper, operation, tickets
 
-    def begin(self) -> list[int]:
+    def begin(self) -> None:
         self._before = self._sum()
         self._helper.tell("own_code", operation=self._operation, items=self._tickets)
+
+    def processes(self) -> list[int]:
         return [self._helper.pid]
 
     def count(self) -> int:
@@ -176,3 +191,22 @@ class OwnCodeRacer:
 
     def _sum(self) -> int:
         return Ticket.objects.filter(pk__in=self._tickets).aggregate(sum=Sum("price"))["sum"]
+
+
+class TaskRacer:
+    """A task of another system, told by a helper to begin, to say how far it is, and to end."""
+
+    def __init__(self, daemon: Daemon, **how: Any) -> None:
+        self._daemon, self._how = daemon, how
+
+    def begin(self) -> None:
+        self._daemon.helper.ask("begin", **self._how)
+
+    def processes(self) -> list[int]:
+        return self._daemon.processes()
+
+    def count(self) -> int:
+        return self._daemon.helper.ask("done")
+
+    def end(self) -> None:
+        self._daemon.helper.ask("end")

@@ -12,6 +12,7 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from bulkops import uploaded_files
 from bulkops.exceptions import InvalidSubmission
@@ -37,7 +38,7 @@ def take(batch: str) -> None:
     """
     _lock(batch)
     if uploaded_files.waiting(batch) is None and not _is_taken(batch):
-        raise InvalidSubmission("The files are no longer there; choose them again.")
+        raise InvalidSubmission(gettext("The files are no longer there; choose them again."))
     transaction.on_commit(lambda: uploaded_files.forget_waiting(batch), robust=True)
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -99,7 +101,9 @@ class InputError(InvalidItems):
     """The input cannot be read as items: wrong encoding, a ragged row, a missing column."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(f"Line {line}: {message}" if line else message)
+        super().__init__(
+            gettext("Line %(line)s: %(message)s") % {"line": line, "message": message} if line else message
+        )
         self.line = line
 
 

@@ -193,28 +193,32 @@ class Turn(models.Model):
 
 
 class Chunk(models.Model):
-    """A contiguous range of a job's items with its cursor, counters and fence; the row that every item moves."""
+    """A contiguous range of a job's items with its cursor, counters and fence; the row that every item moves.
+
+    Its numbers are no `PositiveIntegerField`s, and an outcome's neither: the server reads a table's CHECK constraints
+    anew at every statement, and those of fifteen such fields were a quarter of an item's.
+    """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="chunks", db_index=False)
-    number = models.PositiveIntegerField()
-    start = models.PositiveIntegerField(help_text="Position of its first item.")
-    size = models.PositiveIntegerField()
-    cursor = models.PositiveIntegerField(default=0, help_text="Items tried so far.")
-    succeeded = models.PositiveIntegerField(default=0)
-    skipped = models.PositiveIntegerField(default=0)
-    failed = models.PositiveIntegerField(default=0)
-    in_doubt = models.PositiveIntegerField(default=0)
-    deferred = models.PositiveIntegerField(default=0)
-    epoch = models.PositiveIntegerField(default=0, help_text="Fence: each claim and each rescue raises it.")
+    number = models.IntegerField()
+    start = models.IntegerField(help_text="Position of its first item.")
+    size = models.IntegerField()
+    cursor = models.IntegerField(default=0, help_text="Items tried so far.")
+    succeeded = models.IntegerField(default=0)
+    skipped = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    in_doubt = models.IntegerField(default=0)
+    deferred = models.IntegerField(default=0)
+    epoch = models.IntegerField(default=0, help_text="Fence: each claim and each rescue raises it.")
     stop = models.BooleanField(default=False, help_text="Pause or cancel was asked.")
     finished = models.BooleanField(default=False)
     holder = models.ForeignKey(Cluster, on_delete=models.SET_NULL, null=True, db_index=False, related_name="+")
-    worker = models.PositiveIntegerField(null=True)
+    worker = models.IntegerField(null=True)
     due = models.DateTimeField(null=True, help_text="When its first deferred item comes round.")
-    crashes = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Workers that died with one item.")
-    crash_position = models.PositiveIntegerField(null=True, help_text="That item.")
-    in_hand = models.PositiveIntegerField(null=True, help_text="The item begun, where a second try needs a person.")
-    in_hand_attempt = models.PositiveSmallIntegerField(null=True, help_text="Which try of it that is.")
+    crashes = models.SmallIntegerField(default=0, db_default=0, help_text="Workers that died with one item.")
+    crash_position = models.IntegerField(null=True, help_text="That item.")
+    in_hand = models.IntegerField(null=True, help_text="The item begun, where a second try needs a person.")
+    in_hand_attempt = models.SmallIntegerField(null=True, help_text="Which try of it that is.")
 
     class Meta:
         constraints = (
@@ -260,9 +264,9 @@ class Outcome(models.Model):
     pk = models.CompositePrimaryKey("job_id", "position")
     # No constraint in the database: its check would lock the job's row once per item.
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="outcomes", db_index=False, db_constraint=False)
-    position = models.PositiveIntegerField()
+    position = models.IntegerField()
     state = models.CharField(max_length=10, choices=OutcomeState.choices)
-    attempt = models.PositiveSmallIntegerField(default=1)
+    attempt = models.SmallIntegerField(default=1)
     error_code = models.CharField(max_length=100, blank=True, db_default="")
     message = models.TextField(blank=True, db_default="")
     result = models.JSONField(null=True)

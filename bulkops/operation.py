@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
+from django.utils.translation import gettext
 
 from bulkops import result_files, uploaded_files
 from bulkops.exceptions import InvalidItems, InvalidParams, InvalidRate, ItemSkipped, plain
@@ -206,12 +207,12 @@ class Operation:
         """The cleaned parameters. Raises InvalidParams; unknown names are errors too."""
         if self.Params is None:
             if data:
-                raise InvalidParams({name: ["This operation takes no such parameter."] for name in data})
+                raise InvalidParams({name: [gettext("This operation takes no such parameter.")] for name in data})
             return {}
         form = self.Params(data=dict(data))
         unknown = [name for name in data if name not in form.fields]
         if unknown:
-            raise InvalidParams({name: ["This operation takes no such parameter."] for name in unknown})
+            raise InvalidParams({name: [gettext("This operation takes no such parameter.")] for name in unknown})
         if failure := _failure(form):
             raise InvalidParams({"__all__": [failure]})
         if not form.is_valid():
@@ -238,7 +239,9 @@ class Operation:
         if self.Item is None:
             return item
         if not isinstance(item, dict):
-            raise InvalidItems("An item must have named fields.", [(None, None, "not an object with named fields")])
+            raise InvalidItems(
+                gettext("An item must have named fields."), [(None, None, gettext("not an object with named fields"))]
+            )
         form = self.Item(data=item)
         if failure := _failure(form):
             raise InvalidItems(failure, [(None, None, failure)])
@@ -273,12 +276,17 @@ def allowed_rate(operation: Operation | None, wanted: float | None) -> float | N
     Without an operation, as where its code is gone, only the number is judged. Raises InvalidRate.
     """
     if wanted is not None and not is_rate(wanted):
-        raise InvalidRate(f"A speed limit is a number of items per second, from {SLOWEST:g} to {FASTEST:,}.")
+        raise InvalidRate(
+            gettext("A speed limit is a number of items per second, from %(slowest)s to %(fastest)s.")
+            % {"slowest": f"{SLOWEST:g}", "fastest": f"{FASTEST:,}"}
+        )
     most = None if operation is None else operation.rate_per_second
     if most is None or wanted is None:
         return most if wanted is None else wanted
     if wanted > most:
-        raise InvalidRate(f"This operation's speed is limited to {most:g} items per second.")
+        raise InvalidRate(
+            gettext("This operation's speed is limited to %(most)s items per second.") % {"most": f"{most:g}"}
+        )
     return wanted
 
 
@@ -292,7 +300,7 @@ def _failure(form: forms.Form) -> str | None:
     except DatabaseError:
         raise
     except Exception as error:  # an author's form may raise anything
-        return f"These values could not be checked ({type(error).__name__})."
+        return gettext("These values could not be checked (%(error)s).") % {"error": type(error).__name__}
     return None
 
 
@@ -312,16 +320,16 @@ def storable_params(operation: Operation, data: Mapping[str, Any]) -> dict[str, 
     stored, bad = {}, {}
     for name, value in data.items():
         if isinstance(value, UploadedFile):
-            bad[name] = ["A file cannot be a parameter."]
+            bad[name] = [gettext("A file cannot be a parameter.")]
             continue
         try:
             text = strict_json(value)
             text.encode()
         except (TypeError, ValueError, RecursionError):
-            bad[name] = ["This value cannot be stored as JSON."]
+            bad[name] = [gettext("This value cannot be stored as JSON.")]
             continue
         if has_nul(text):
-            bad[name] = ["This value holds a NUL character."]
+            bad[name] = [gettext("This value holds a NUL character.")]
         stored[name] = json.loads(text)
     if bad:
         raise InvalidParams(bad)

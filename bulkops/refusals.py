@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from django.utils.translation import gettext_noop
+
 from bulkops import exceptions
 
 REFUSED, WRONG_USE, ACTIVE_JOB, TRY_AGAIN = 1, 2, 3, 4
@@ -38,7 +40,7 @@ STATUSES = {
 }
 """Every code that an answer over HTTP may name."""
 
-_SPENT_FORM = "This form was sent before with other values. Look at them once more, then start."
+_SPENT_FORM = gettext_noop("This form was sent before with other values. Look at them once more, then start.")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
+from django.utils.translation import gettext
 
 from bulkops import events, pace, totals
 from bulkops.clock import ClockTimestamp
@@ -70,13 +71,17 @@ def move(job: Job, to: JobState, *, actor: Any = None, detail: str = "", **field
     origin = JobState(job.state)
     reason = TRANSITIONS.get((origin, to))
     if reason is None:
-        raise NotAllowedNow(f"A job that is {origin.label} cannot become {to.label}.", job)
+        raise NotAllowedNow(
+            gettext("A job that is %(origin)s cannot become %(to)s.")
+            % {"origin": gettext(origin.label), "to": gettext(to.label)},
+            job,
+        )
     if to in ENDED and origin not in ENDED:
         fields |= {"slot": None, "finished_at": ClockTimestamp()}
     if to == JobState.RUNNING and job.started_at is None:
         fields["started_at"] = ClockTimestamp()
     if Job.objects.filter(pk=job.pk, state=origin).update(state=to, **fields) != 1:
-        raise NotAllowedNow("The job's state has just changed.", job)
+        raise NotAllowedNow(gettext("The job's state has just changed."), job)
     job.refresh_from_db(fields=["state", *fields])
     pace.note_move(job, origin)
     if to in ENDED and origin not in ENDED:

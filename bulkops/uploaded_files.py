@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext
 
 from bulkops import file_types, stored_files
 from bulkops.conf import conf
@@ -74,15 +75,15 @@ def _hash_of(content: IO[bytes]) -> str:
 
 
 def too_many() -> str:
-    return f"These are more than {conf().upload_files:,} files."
+    return gettext("These are more than %(n)s files.") % {"n": f"{conf().upload_files:,}"}
 
 
 def too_large(name: str) -> str:
-    return f"“{name}” is larger than {_mb(conf().file_bytes)} MB."
+    return gettext("“%(name)s” is larger than %(mb)s MB.") % {"name": name, "mb": _mb(conf().file_bytes)}
 
 
 def too_large_together() -> str:
-    return f"The files are larger than {_mb(conf().upload_bytes)} MB together."
+    return gettext("The files are larger than %(mb)s MB together.") % {"mb": _mb(conf().upload_bytes)}
 
 
 def _mb(size_bytes: int) -> str:
@@ -121,7 +122,7 @@ def path_of(item: Any) -> str:
     """The file that an item names: a text, or an object with `file`. Raises FileRefused."""
     path = item.get("file") if isinstance(item, dict) else item
     if not isinstance(path, str):
-        raise FileRefused("The item names no file.")
+        raise FileRefused(gettext("The item names no file."))
     return path
 
 
@@ -141,7 +142,9 @@ def check(item: Any, batch: str) -> str:
     if fault is None and not _is_open(path, batch):
         fault = "is not one that this job may read"
     if fault is not None:
-        raise FileRefused(f"The file “{stored_files.shown_name(path)}” {fault}.")
+        raise FileRefused(
+            gettext("The file “%(path)s” %(fault)s.") % {"path": stored_files.shown_name(path), "fault": fault}
+        )
     return path
 
 
@@ -157,7 +160,9 @@ def open_file(item: Any, batch: str) -> File:
     try:
         return default_storage.open(path, "rb")
     except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise FileRefused(f"There is no file “{stored_files.shown_name(path)}” in the storage any more.") from None
+        raise FileRefused(
+            gettext("There is no file “%(path)s” in the storage any more.") % {"path": stored_files.shown_name(path)}
+        ) from None
 
 
 def columns(item: dict[str, Any]) -> dict[str, str]:

@@ -47,12 +47,24 @@ _LEFT = {
     ),
 }
 
-_POSITION = re.compile(r"(?:^|(?<=: )|(?<=; ))Item (\d+)(?=[ ,:])", re.IGNORECASE)
+_ITEM = gettext_noop("Item %(number)s")
 
 
 def for_people(text: str) -> str:
-    """Words with an item's position in them, as the engine writes them, with the number that pages give it, from 1."""
-    return _POSITION.sub(lambda found: gettext("Item %(number)s") % {"number": f"{int(found[1]) + 1:,}"}, text)
+    """Words with an item's position in them, as engine and services write them, with its number on pages, from 1.
+
+    What is kept is English; what was refused just now is in the reader's language.
+    """
+    here = gettext(_ITEM)
+    either = "|".join(
+        re.escape(words).replace(re.escape("%(number)s"), r"(\d+)") for words in dict.fromkeys((_ITEM, here))
+    )
+    pattern = rf"(?:^|(?<=: )|(?<=; ))(?:{either})(?=[ ,:])"
+
+    def numbered(found: re.Match[str]) -> str:
+        return here % {"number": f"{int(found[found.lastindex or 0]) + 1:,}"}
+
+    return re.sub(pattern, numbered, text, flags=re.IGNORECASE)
 
 
 def english() -> override:

@@ -69,13 +69,14 @@ manage.main()
 class RealCluster:
     """`manage.py qcluster` in a session of its own, its output in a file."""
 
-    def __init__(self, *, log: Path, workers: int = 2, prelude: str = "", **env: str) -> None:
+    def __init__(self, *, log: Path, workers: int = 2, queues: str = "", prelude: str = "", **env: str) -> None:
         """`prelude`: Python that is run first in the leader's process, as a project's own code would be."""
         self.log = log
         program = ["-c", WITH_PRELUDE, prelude] if prelude else ["manage.py"]
+        served = ["--queues", queues] if queues else []
         with log.open("w") as out:
             self.leader = subprocess.Popen(
-                [sys.executable, *program, "qcluster", "--workers", str(workers)],
+                [sys.executable, *program, "qcluster", "--workers", str(workers), *served],
                 cwd=settings.BASE_DIR,
                 env=environment(**env),
                 stdout=out,

@@ -40,6 +40,8 @@ ITEM = {
     "failing-after-a-row": 4,  # BEGIN, the row, ROLLBACK, the fenced statement
 }
 """Round trips of an item."""
+CHECKS = {"bulkops_chunk": 2, "bulkops_outcome": 0}
+"""CHECK constraints on what an item writes: the server reads each anew at every statement."""
 CHUNK = 1
 """Of the next chunk, beside those of its items."""
 SLICE = 25
@@ -115,6 +117,14 @@ def test_an_item_costs_its_round_trips_and_no_other(cost, settings, monkeypatch,
     monkeypatch.setattr(operation, "process", process)
     cost(operation, 1)  # the first on a connection prepares the statements
     assert cost(operation, 60) - cost(operation, 10) == 50 * ITEM[kind]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", CHECKS)
+def test_what_an_item_writes_is_checked_by_few_constraints(table):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s::regclass", [table])
+        assert cursor.fetchone() == (CHECKS[table],)
 
 
 def test_the_next_chunk_costs_one_round_trip(cost, settings, monkeypatch):

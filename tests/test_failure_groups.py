@@ -54,15 +54,15 @@ def test_an_item_that_does_not_fail_pays_nothing(owner, worker, monkeypatch):
     job = submit(owner, "fine", "no price", "fine", "no price")
     sent, real = [], ItemStatements._execute
 
-    def spy(sql, values):
+    def spy(statements, sql, values):
         sent.append(sql.split()[1])
-        return real(sql, values)
+        return real(statements, sql, values)
 
     asked = []
-    monkeypatch.setattr(ItemStatements, "_execute", staticmethod(spy))
+    monkeypatch.setattr(ItemStatements, "_execute", spy)
     monkeypatch.setattr(failure_groups.Groups, "_read", lambda self, chunk: asked.append(chunk))
     worker.finish(job)
-    assert sent == ["bulkops_advance", "bulkops_advance_failed"] * 2
+    assert sent == ["bulkops_succeed", "bulkops_advance_failed"] * 2
     assert len(asked) == 1, "the slice reads the groups once"
 
 

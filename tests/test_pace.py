@@ -153,14 +153,14 @@ def test_a_host_whose_clock_is_fast_does_not_stop_the_jobs_clock(job, alive):
 
 
 def test_the_row_stays_small_and_the_latest_samples_are_all_kept(job):
-    for n in range(400):
+    for n in range(240):
         work(job, 3, 2)
         assert len(row(job).seconds) == len(row(job).items) <= pace.MOST
         if n % 50 == 0:
             assert row(job).seconds[0] == 0
     found = row(job)
-    assert (found.items[0], found.items[-1]) == (0, 800)
-    assert found.items[-pace.LATEST :] == list(range(800 - 2 * pace.LATEST + 2, 801, 2))
+    assert (found.items[0], found.items[-1]) == (0, 480)
+    assert found.items[-pace.LATEST :] == list(range(480 - 2 * pace.LATEST + 2, 481, 2))
     gaps = [later - sooner for sooner, later in zip(found.seconds, found.seconds[1:], strict=False)]
     assert all(gap > 0 for gap in gaps)
     assert max(gaps) < 60, "the older ones are spread over all of its life"

@@ -12,6 +12,8 @@ import io
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops.exceptions import InputError
 from bulkops.inputs import encodings, formats, json_values, streams, tables
 from bulkops.inputs.encodings import Encoding
@@ -63,7 +65,14 @@ def read_file(file: IO[bytes], name: str, operation: Operation | None = None, ch
     InputError for what cannot be read and InputTooLarge.
     """
     reading = Reading(choice.format or formats.of_file(name))
-    _refuse_lines(reading, operation, "a .txt file", "use a .csv, .jsonl or .json file")
+    _refuse_lines(
+        reading,
+        operation,
+        gettext(
+            "This operation's items have fields (%(fields)s), which a .txt file cannot name: use a .csv, .jsonl or "
+            ".json file."
+        ),
+    )
     return Items(_from_file(file, reading, operation, choice), reading)
 
 
@@ -76,16 +85,17 @@ def read_pasted(text: str, operation: Operation | None = None, choice: Choice = 
     found = choice.format or formats.of_text(text, operation)
     usual = "csv" if operation is not None and operation.Item is not None else "txt"
     reading = Reading(found, told_apart=not choice.format and found != usual)
-    _refuse_lines(reading, operation, "plain lines", "give CSV or JSON")
+    words = gettext("This operation's items have fields (%(fields)s), which plain lines cannot name: give CSV or JSON.")
+    _refuse_lines(reading, operation, words)
     # A lone surrogate has no UTF-8 form; passed on, it is refused below with its line.
     stream = io.BytesIO(text.removeprefix("\ufeff").encode("utf-8", "surrogatepass"))
     return Items(_read(stream, _UTF_8, body_limits(), reading, operation, choice), reading)
 
 
-def _refuse_lines(reading: Reading, operation: Operation | None, what: str, advice: str) -> None:
+def _refuse_lines(reading: Reading, operation: Operation | None, words: str) -> None:
     if reading.format == "txt" and operation is not None and operation.Item is not None:
         fields = ", ".join(operation.Item().fields)
-        raise InputError(f"This operation's items have fields ({fields}), which {what} cannot name: {advice}.")
+        raise InputError(words % {"fields": fields})
 
 
 def _from_file(file: IO[bytes], reading: Reading, operation: Operation | None, choice: Choice) -> Iterator[Any]:
@@ -111,7 +121,7 @@ def _read(
     lines = streams.lines(stream, limits, encoding)
     if reading.format == "csv":
         items = tables.read(lines, limits, reading, operation, choice)
-        yield from counted(items, limits, none="has a header but no rows")
+        yield from counted(items, limits, none=gettext("The %(what)s has a header but no rows."))
     elif reading.format == "jsonl":
         numbered = enumerate(map(_said, lines), 1)
         yield from counted((json_values.parse(line, number) for number, line in numbered if line), limits)
@@ -125,8 +135,8 @@ def _said(line: str) -> str:
 
 def _json_list(text: str, limits: Limits) -> Iterable[Any]:
     if not text.strip():
-        raise InputError(f"The {limits.what} is empty.")
+        raise InputError(gettext("The %(what)s is empty.") % {"what": limits.what})
     values = json_values.parse(text)
     if not isinstance(values, list):
-        raise InputError("The JSON must be a list of items: [ … ].")
+        raise InputError(gettext("The JSON must be a list of items: [ … ]."))
     return values

@@ -11,8 +11,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext
+
 from bulkops.exceptions import ColumnsMissing, InputError
-from bulkops.inputs.limits import count
+from bulkops.inputs.limits import columns as count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +54,17 @@ def header(names: list[str], line: int) -> list[str]:
     columns = [name.strip() for name in names]
     empty = [number for number, name in enumerate(columns, 1) if not name]
     if empty:
-        raise InputError(f"the header has no name for column {empty[0]} ({_found(columns)}).", line)
+        raise InputError(
+            gettext("the header has no name for column %(number)s (%(columns)s).")
+            % {"number": empty[0], "columns": _found(columns)},
+            line,
+        )
     doubled = [name for name, times in Counter(columns).items() if times > 1]
     if doubled:
-        raise InputError(f"the header names {', '.join(doubled[:_NAMED_AT_MOST])} more than once.", line)
+        raise InputError(
+            gettext("the header names %(names)s more than once.") % {"names": ", ".join(doubled[:_NAMED_AT_MOST])},
+            line,
+        )
     return columns
 
 
@@ -64,7 +73,7 @@ def assign(columns: list[str], line: int, operation: Operation | None, choice: C
     labels = _labels(operation)
     if operation is None or not labels:
         if choice.columns and not choice.lenient:
-            raise InputError("This operation's items have no fields that a column could be taken as.")
+            raise InputError(gettext("This operation's items have no fields that a column could be taken as."))
         return Columns(columns, {}, [])
     said = _said(columns, labels, choice)
     found = said | {name: name for name in columns if name in labels and name not in said.values() and name not in said}
@@ -72,7 +81,8 @@ def assign(columns: list[str], line: int, operation: Operation | None, choice: C
     missing = [name for name in operation.item_fields() if name not in found.values()]
     if missing:
         raise ColumnsMissing(
-            f"the header lacks {count(len(missing), 'column')}: {', '.join(missing)} ({_found(columns)}).",
+            gettext("the header lacks %(count)s: %(missing)s (%(columns)s).")
+            % {"count": count(len(missing)), "missing": ", ".join(missing), "columns": _found(columns)},
             line,
             missing=missing,
             columns=columns,
@@ -100,14 +110,19 @@ def _said(columns: list[str], labels: Mapping[str, str], choice: Choice) -> dict
     said: dict[str, str] = {}
     for name, to in choice.columns.items():
         if to not in labels:
-            raise InputError(f"The items have no field “{to}”; their fields: {', '.join(labels)}.")
+            raise InputError(
+                gettext("The items have no field “%(to)s”; their fields: %(labels)s.")
+                % {"to": to, "labels": ", ".join(labels)}
+            )
         alike = [name] if name in columns else [column for column in columns if folded(column) == folded(name)]
         if len(alike) == 1:
             if to in said.values():
-                raise InputError(f"Two columns are said to be {to}.")
+                raise InputError(gettext("Two columns are said to be %(to)s.") % {"to": to})
             said[alike[0]] = to
         elif not choice.lenient:
-            raise InputError(f"There is no column “{name}” ({_found(columns)}).")
+            raise InputError(
+                gettext("There is no column “%(name)s” (%(columns)s).") % {"name": name, "columns": _found(columns)}
+            )
     return said
 
 
@@ -125,9 +140,13 @@ def _alike(columns: list[str], labels: Mapping[str, str], have: set[str], line: 
         words = {folded(name)} | ({folded(label)} if folded(label) not in names else set())
         candidates = [column for column, fold in folds.items() if fold in words - {""}]
         if len(candidates) > 1 or (candidates and candidates[0] in found):
-            either = " and ".join(f"“{column}”" for column in candidates[:3])
+            either = gettext(" and ").join(f"“{column}”" for column in candidates[:3])
             raise ColumnsMissing(
-                f"{either} could both be {name}; rename one, or say which it is.", line, missing=[name], columns=columns
+                gettext("%(either)s could both be %(name)s; rename one, or say which it is.")
+                % {"either": either, "name": name},
+                line,
+                missing=[name],
+                columns=columns,
             )
         found |= dict.fromkeys(candidates, name)
     return found
@@ -148,4 +167,5 @@ def _keys(columns: list[str], found: Mapping[str, str]) -> list[str]:
 
 
 def _found(columns: list[str]) -> str:
-    return f"found: {', '.join(columns[:_NAMED_AT_MOST])}" + (", …" if len(columns) > _NAMED_AT_MOST else "")
+    names = ", ".join(columns[:_NAMED_AT_MOST]) + (", …" if len(columns) > _NAMED_AT_MOST else "")
+    return gettext("found: %(names)s") % {"names": names}

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from charset_normalizer import from_bytes
+from django.utils.translation import gettext, gettext_noop
 
 from bulkops.exceptions import InputError
 from bulkops.inputs.streams import pieces
@@ -59,10 +60,16 @@ _MARKS = (  # the mark of UTF-16 begins that of UTF-32
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _OTHER_FILES = (
-    (b"PK\x03\x04", "a ZIP file, as .xlsx and .ods are", "Save it as CSV in the spreadsheet."),
-    (b"\xd0\xcf\x11\xe0", "an old Office file, as .xls is", "Save it as CSV in the spreadsheet."),
-    (b"\x1f\x8b", "compressed with gzip", "Unpack it first."),
-    (b"%PDF-", "a PDF", "Give the data that it was made of, as CSV."),
+    (
+        b"PK\x03\x04",
+        gettext_noop("The %(what)s is a ZIP file, as .xlsx and .ods are, not text. Save it as CSV in the spreadsheet."),
+    ),
+    (
+        b"\xd0\xcf\x11\xe0",
+        gettext_noop("The %(what)s is an old Office file, as .xls is, not text. Save it as CSV in the spreadsheet."),
+    ),
+    (b"\x1f\x8b", gettext_noop("The %(what)s is compressed with gzip, not text. Unpack it first.")),
+    (b"%PDF-", gettext_noop("The %(what)s is a PDF, not text. Give the data that it was made of, as CSV.")),
 )
 _WESTERN = "cp1252"
 _LATIN = {"cp1252", "cp1250", "cp1254", "cp1257", "cp850", "mac_roman"}
@@ -110,9 +117,9 @@ def detect(stream: IO[bytes], limits: Limits, *, wanted: str = "", guess: bool =
 def _detected(stream: IO[bytes], limits: Limits, wanted: str, *, guess: bool) -> Encoding:
     source = pieces(stream, limits)
     head = next(source, b"")
-    for signature, what, advice in _OTHER_FILES:
+    for signature, words in _OTHER_FILES:
         if head.startswith(signature):
-            raise InputError(f"The {limits.what} is {what}, not text. {advice}")
+            raise InputError(gettext(words) % {"what": limits.what})
     marked = next((Encoding(codec, len(mark)) for mark, codec in _MARKS if head.startswith(mark)), None)
     if wanted:
         return marked if marked is not None and marked.codec == wanted else Encoding(wanted)

@@ -11,6 +11,8 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext
+
 from bulkops.exceptions import InputError
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ def of_file(name: str) -> str:
         return suffix[1:]
     if suffix in _OTHER_SUFFIXES:
         return _OTHER_SUFFIXES[suffix]
-    ending = f"not {suffix}" if suffix else "and this one has no ending"
-    raise InputError(f"A file's name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, {ending}.")
+    if suffix:
+        words = gettext("A file's name must end in %(several)s or %(last)s, not %(suffix)s.")
+    else:
+        words = gettext("A file's name must end in %(several)s or %(last)s, and this one has no ending.")
+    raise InputError(words % {"several": ", ".join(SUFFIXES[:-1]), "last": SUFFIXES[-1], "suffix": suffix})
 
 
 def of_text(text: str, operation: Operation | None) -> str:

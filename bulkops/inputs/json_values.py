@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+from django.utils.translation import gettext
+
 from bulkops.exceptions import InputError
 from bulkops.storable import has_nul
 
@@ -20,21 +22,26 @@ def parse(text: str, line: int | None = None) -> Any:
         if "\\u" in text:
             _refuse_unstorable_escapes(value, text, line)
     except json.JSONDecodeError as error:
-        raise InputError(f"this is not JSON: {error.msg} at column {error.colno}.", line or error.lineno) from None
+        raise InputError(
+            gettext("this is not JSON: %(msg)s at column %(colno)s.") % {"msg": error.msg, "colno": error.colno},
+            line or error.lineno,
+        ) from None
     except RecursionError:
-        raise InputError("this JSON is nested too deeply.", line) from None
+        raise InputError(gettext("this JSON is nested too deeply."), line) from None
     except ValueError as error:
-        raise InputError(f"this is not JSON that can be stored: {error}.", line) from None
+        raise InputError(gettext("this is not JSON that can be stored: %(error)s.") % {"error": error}, line) from None
     return value
 
 
 def _refuse_unstorable_escapes(value: Any, text: str, line: int | None) -> None:
     if has_nul(text):
-        raise InputError("a text holds a NUL character (\\u0000), which cannot be stored.", line)
+        raise InputError(gettext("a text holds a NUL character (\\u0000), which cannot be stored."), line)
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InputError("a text holds half a character (a lone surrogate), which cannot be stored.", line) from None
+        raise InputError(
+            gettext("a text holds half a character (a lone surrogate), which cannot be stored."), line
+        ) from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

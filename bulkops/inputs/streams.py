@@ -8,6 +8,8 @@ import itertools
 import tempfile
 from typing import IO, TYPE_CHECKING
 
+from django.utils.translation import gettext
+
 from bulkops.conf import conf
 from bulkops.exceptions import InputError, InputTooLarge
 from bulkops.inputs.limits import size
@@ -48,7 +50,10 @@ def pieces(stream: IO[bytes], limits: Limits) -> Iterator[bytes]:
     while piece := stream.read(_READ_BYTES):
         taken += len(piece)
         if taken > limits.size_bytes:
-            raise InputTooLarge(f"The {limits.what} is larger than {size(limits.size_bytes)}.")
+            raise InputTooLarge(
+                gettext("The %(what)s is larger than %(size)s.")
+                % {"what": limits.what, "size": size(limits.size_bytes)}
+            )
         yield piece
 
 
@@ -70,13 +75,16 @@ def lines(stream: IO[bytes], limits: Limits, encoding: Encoding) -> Iterator[str
     longest = conf().item_bytes * _LINE_BYTES_PER_ITEM_BYTE
     for number, raw in enumerate(_raw_lines(_as_utf_8(stream, limits, encoding), longest), 1):
         if len(raw) > longest:
-            raise InputTooLarge(f"Line {number} is larger than an item may be ({size(conf().item_bytes)}).")
+            raise InputTooLarge(
+                gettext("Line %(number)s is larger than an item may be (%(size)s).")
+                % {"number": number, "size": size(conf().item_bytes)}
+            )
         try:
             line = raw.decode()
         except UnicodeDecodeError:
             raise _not_utf_8(limits, number) from None
         if "\x00" in line:
-            raise InputError("the line holds a NUL character, as UTF-16 and spreadsheet files do.", number)
+            raise InputError(gettext("the line holds a NUL character, as UTF-16 and spreadsheet files do."), number)
         yield line
 
 
@@ -106,9 +114,14 @@ def _as_utf_8(stream: IO[bytes], limits: Limits, encoding: Encoding) -> Iterator
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
             line += _ends(error.object[: error.start].decode(encoding.codec, "ignore"))
-            assumed = ", which was assumed" if encoding.assumed else ""
+            if encoding.assumed:
+                words = gettext(
+                    "this is not %(name)s text, which was assumed. Save the %(what)s as UTF-8 (in Excel: “CSV UTF-8”)."
+                )
+            else:
+                words = gettext("this is not %(name)s text. Save the %(what)s as UTF-8 (in Excel: “CSV UTF-8”).")
             raise InputError(
-                f"this is not {encoding.name} text{assumed}. Save the {limits.what} as UTF-8 (in Excel: “CSV UTF-8”).",
+                words % {"name": encoding.name, "what": limits.what},
                 line,
             ) from None
         line += _ends(text)
@@ -121,4 +134,7 @@ def _ends(text: str) -> int:
 
 
 def _not_utf_8(limits: Limits, line: int) -> InputError:
-    return InputError(f"this is not UTF-8 text. Save the {limits.what} as UTF-8 (in Excel: “CSV UTF-8”).", line)
+    return InputError(
+        gettext("this is not UTF-8 text. Save the %(what)s as UTF-8 (in Excel: “CSV UTF-8”).") % {"what": limits.what},
+        line,
+    )

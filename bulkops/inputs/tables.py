@@ -11,10 +11,12 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops.conf import conf
 from bulkops.exceptions import InputError, InputTooLarge
 from bulkops.inputs import columns as columns_of
-from bulkops.inputs.limits import count, size
+from bulkops.inputs.limits import columns, size, values
 from bulkops.inputs.reading import DELIMITERS
 from bulkops.inputs.streams import BYTE_ORDER_MARK
 
@@ -43,7 +45,7 @@ def read(
     rows = _rows(lines, reading, operation, choice)
     start, first = next(rows, (0, []))
     if not first:
-        raise InputError(f"The {limits.what} is empty.")
+        raise InputError(gettext("The %(what)s is empty.") % {"what": limits.what})
     reading.header = columns_of.header(first, start)
     found = columns_of.assign(reading.header, start, operation, choice)
     reading.columns, reading.unused = found.taken, found.unused
@@ -51,7 +53,8 @@ def read(
     for start, row in rows:
         if len(row) != len(found.keys):
             raise InputError(
-                f"the row has {count(len(row), 'value')}, but the header has {count(len(found.keys), 'column')}.",
+                gettext("the row has %(values)s, but the header has %(columns)s.")
+                % {"values": values(len(row)), "columns": columns(len(found.keys))},
                 start,
             )
         yield row[0] if single else dict(zip(found.keys, row, strict=True))
@@ -87,7 +90,10 @@ def _rows(
             row[0] = row[0].removeprefix(BYTE_ORDER_MARK)
         content = "".join(row)
         if len(content) > conf().item_bytes:
-            raise InputTooLarge(f"Line {start}: the row is larger than an item may be ({size(conf().item_bytes)}).")
+            raise InputTooLarge(
+                gettext("Line %(number)s: the row is larger than an item may be (%(size)s).")
+                % {"number": start, "size": size(conf().item_bytes)}
+            )
         if content.strip():
             yield start, row
 
@@ -108,7 +114,9 @@ def _refuse_markup(sample: list[str]) -> None:
     start, line = next(((number, line) for number, line in enumerate(sample, 1) if line.strip()), (0, ""))
     if found := _MARKUP.match(line):
         kind = "XML" if found[1] == "?xml" else "HTML"
-        raise InputError(f"this is {kind}, not CSV. Open it in a spreadsheet and save it as CSV.", start)
+        raise InputError(
+            gettext("this is %(kind)s, not CSV. Open it in a spreadsheet and save it as CSV.") % {"kind": kind}, start
+        )
 
 
 def _delimiter(sample: list[str], operation: Operation | None, choice: Choice) -> str:
@@ -149,9 +157,10 @@ def _parsed(sample: list[str], delimiter: str, *, spaced: bool = False) -> list[
 def _words(error: str) -> str:
     """What Python's csv module found, in words for somebody who has the file before them."""
     if "end of data" in error:
-        return "a quote opens in this row and is never closed."
+        return gettext("a quote opens in this row and is never closed.")
     if "field limit" in error:
-        return f"a value is longer than {csv.field_size_limit():,} characters; is a quote never closed?"
+        words = gettext("a value is longer than %(n)s characters; is a quote never closed?")
+        return words % {"n": f"{csv.field_size_limit():,}"}
     if "expected after" in error:
-        return "a quote ends before its value does; write a quote inside a quoted value twice."
-    return f"this row cannot be read as CSV ({error})."
+        return gettext("a quote ends before its value does; write a quote inside a quoted value twice.")
+    return gettext("this row cannot be read as CSV (%(error)s).") % {"error": error}

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import httpcore
-import httpx
 from django.core.exceptions import ImproperlyConfigured
 
+from bulkops import packages
 from bulkops.conf import conf
 from bulkops.outbound.errors import (
     AnswerLost,
@@ -29,6 +29,8 @@ from bulkops.outbound.places import Place, check_listed, place_of
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
+
+packages.need("httpx")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Shorter than what web servers keep an idle connection for: one closed as it is used looks like a lost answer.
@@ -176,6 +178,8 @@ def _pool(_process: int, ca_file: str, _networks: tuple[str, ...] | None) -> htt
 
 
 def _ssl_context(ca_file: str) -> ssl.SSLContext:
+    import httpx
+
     context = httpx.create_ssl_context(trust_env=False)
     if ca_file:
         try:

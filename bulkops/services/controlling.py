@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops import events, failures, holds, storable, transitions
 from bulkops.conf import conf
 from bulkops.exceptions import NotAllowedNow
@@ -25,7 +27,7 @@ def cancel(*, job: Job, actor: Any, reason: str = "", force: bool = False) -> Jo
     why = storable.text(reason.strip(), conf().message_chars)
     with controlled(job, actor) as locked:
         if locked.state in ENDED - {JobState.CANCELLED}:
-            raise NotAllowedNow("This job has ended already.", locked)
+            raise NotAllowedNow(gettext("This job has ended already."), locked)
         if force:
             _force(locked, why, actor)
         if locked.state in {JobState.CANCELLING, JobState.CANCELLED}:
@@ -57,7 +59,7 @@ def pause(*, job: Job, actor: Any, reason: str = "", force: bool = False) -> Job
     with controlled(job, actor) as locked:
         asked_before = locked.state in {JobState.PAUSING, JobState.PAUSED}
         if not asked_before and (locked.state not in WORKABLE or holds.is_complete(locked)):
-            raise NotAllowedNow("This job cannot be paused any more.", locked)
+            raise NotAllowedNow(gettext("This job cannot be paused any more."), locked)
         if force:
             _force(locked, why, actor)
         if asked_before:
@@ -72,7 +74,7 @@ def resume(*, job: Job, actor: Any, reason: str = "") -> Job:
     with controlled(job, actor) as locked:
         holds.settle_stop(locked)
         if locked.state in STOPPING or locked.state != JobState.PAUSED:
-            raise NotAllowedNow("Only a paused job can be resumed.", locked)
+            raise NotAllowedNow(gettext("Only a paused job can be resumed."), locked)
         holds.ask_to_stop(locked, stop=False)
         failures.begin_anew(locked)
         if locked.total is None:

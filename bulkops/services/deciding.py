@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops import doubt, events, lineage, storable
 from bulkops.conf import conf
 from bulkops.exceptions import InvalidSubmission, NotAllowedNow
@@ -27,16 +29,20 @@ def decide(*, job: Job, position: int, decision: str, actor: Any, reason: str = 
     """
     to = DECISIONS.get(decision)
     if to is None:
-        raise InvalidSubmission("An item in doubt can be decided as done or as failed.")
+        raise InvalidSubmission(gettext("An item in doubt can be decided as done or as failed."))
     if not 0 <= position <= 2**31 - 1:
-        raise NotAllowedNow(f"Item {position} is not in doubt.", job)
+        raise NotAllowedNow(gettext("Item %(position)s is not in doubt.") % {"position": position}, job)
     with controlled(job, actor) as locked:
         outcome = doubt.find(locked.pk, position)
         if outcome is None or outcome.state != OutcomeState.IN_DOUBT:
-            raise NotAllowedNow(f"Item {position} is not in doubt.", locked)
+            raise NotAllowedNow(gettext("Item %(position)s is not in doubt.") % {"position": position}, locked)
         if lineage.is_taken(locked, position):
             child = lineage.newest_child(locked, lineage.IN_DOUBT)
-            raise NotAllowedNow(f"Item {position} is tried again by job {child.pk if child else '?'}.", child)
+            raise NotAllowedNow(
+                gettext("Item %(position)s is tried again by job %(job)s.")
+                % {"position": position, "job": child.pk if child else "?"},
+                child,
+            )
         why = storable.text(reason.strip(), conf().message_chars)
         told = f"{_MARK.format(decision)}{f': {why}' if why else ''}. Before: {outcome.message}"
         events.record(

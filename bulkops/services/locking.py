@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, transaction
+from django.utils.translation import gettext
 
 from bulkops import holds, permissions, transitions
 from bulkops.conf import conf
@@ -45,7 +46,7 @@ def bounded_wait() -> Iterator[None]:
 def controlled(job: Job, actor: Any) -> Iterator[Job]:
     """The job, locked, for somebody who may control it; what dead holders held is taken back first."""
     if actor is not None and not permissions.may_control(actor, job):
-        raise NotPermitted("You may not control this job.")
+        raise NotPermitted(gettext("You may not control this job."))
     with transaction.atomic():
         try:
             with bounded_wait():
@@ -54,8 +55,8 @@ def controlled(job: Job, actor: Any) -> Iterator[Job]:
             if not is_lock_timeout(error):
                 raise
             # Its `finish` runs, which may take any time: a press must not wait that long.
-            raise NotAllowedNow("This job is being changed at the moment; try again soon.", job) from None
+            raise NotAllowedNow(gettext("This job is being changed at the moment; try again soon."), job) from None
         if locked is None:
-            raise NotAllowedNow("This job no longer exists.")
+            raise NotAllowedNow(gettext("This job no longer exists."))
         holds.take_back(locked, holds.held_by_dead())
         yield locked

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext, gettext_noop
+
 from bulkops import (
     events,
     fingerprints,
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     from bulkops.operation import Operation
 
 
+_KINDS = {
+    lineage.FAILED: gettext_noop("failed items"),
+    lineage.UNPROCESSED: gettext_noop("unprocessed items"),
+    lineage.IN_DOUBT: gettext_noop("in-doubt items"),
+}
+
+
 def retry(*, job: Job, actor: Any, items: str = "", reason: str = "", fingerprint: str = "") -> Job:
     """Record a child of an ended job that takes those of its items which no child has taken yet; return the child.
 
@@ -42,18 +51,22 @@ def retry(*, job: Job, actor: Any, items: str = "", reason: str = "", fingerprin
     taken it.
     """
     if items and items not in lineage.KINDS:
-        raise InvalidSubmission(f"Only {', '.join(lineage.KINDS[:-1])} or {lineage.KINDS[-1]} items can be retried.")
+        raise InvalidSubmission(
+            gettext("Only %(kinds)s or %(last)s items can be retried.")
+            % {"kinds": ", ".join(lineage.KINDS[:-1]), "last": lineage.KINDS[-1]}
+        )
     if fingerprint and items not in {"", lineage.FAILED}:
-        raise InvalidSubmission("Only failed items have a fingerprint.")
+        raise InvalidSubmission(gettext("Only failed items have a fingerprint."))
     if fingerprint and not re.fullmatch(fingerprints.PATTERN, fingerprint):
-        raise InvalidSubmission("That is no fingerprint of a group of failures.")
+        raise InvalidSubmission(gettext("That is no fingerprint of a group of failures."))
     operation = registry.get(job.operation)
     owner = job.owner
     if actor is not None and not permissions.may_control(actor, job):
-        raise NotPermitted("You may not control this job.")
+        raise NotPermitted(gettext("You may not control this job."))
     refused = permissions.refusal(owner, operation, _params(job, operation))
     if refused is not None:
-        raise NotPermitted(f"The owner may no longer run this operation. {refused}".strip())
+        words = gettext("The owner may no longer run this operation.")
+        raise NotPermitted(f"{words} {refused}".strip())
     wanted = (lineage.FAILED, fingerprint) if fingerprint else (items, "")
     return decided_by_the_database(transitions.user_slot(owner), lambda: _retry(job, owner, actor, wanted, reason))
 
@@ -62,17 +75,21 @@ def _params(job: Job, operation: Operation) -> dict[str, Any]:
     try:
         return operation.clean_params(job.params)
     except InvalidParams as error:
-        raise NotAllowedNow(f"The parameters are no longer valid: {error.message}", job) from None
+        raise NotAllowedNow(
+            gettext("The parameters are no longer valid: %(message)s") % {"message": error.message}, job
+        ) from None
 
 
 def _retry(job: Job, owner: Any, actor: Any, wanted: tuple[str, str], reason: str) -> Job:
     lock_user(owner)
     with controlled(job, actor) as parent:
         if parent.state not in ENDED:
-            raise NotAllowedNow("This job has not ended yet.", parent)
+            raise NotAllowedNow(gettext("This job has not ended yet."), parent)
         if holds.any_held(parent):
             # One that failed while others worked on it: what they have in hand, they may still commit.
-            raise NotAllowedNow("A worker still has an item of this job in hand; try again in a moment.", parent)
+            raise NotAllowedNow(
+                gettext("A worker still has an item of this job in hand; try again in a moment."), parent
+            )
         active = Job.objects.filter(slot=transitions.user_slot(owner)).first()
         if active is not None:
             raise ActiveJobExists(active)
@@ -94,18 +111,25 @@ def _kind(parent: Job, wanted: str, fingerprint: str) -> str:
     chosen = wanted or next((kind for kind in (lineage.FAILED, lineage.UNPROCESSED) if left.get(kind)), lineage.FAILED)
     if left.get(chosen) and (not fingerprint or what_failed.of(parent).left.get(fingerprint)):
         return chosen
-    words = {lineage.FAILED: "failed", lineage.UNPROCESSED: "unprocessed", lineage.IN_DOUBT: "in-doubt"}[chosen]
-    items = f"items of group {fingerprint}" if fingerprint else "items"
+    items = gettext(_KINDS[chosen])
+    if fingerprint:
+        items = gettext("%(items)s of group %(group)s") % {"items": items, "group": fingerprint}
     child = lineage.newest_child(parent, chosen, fingerprint)
     if child is not None:
-        raise NotAllowedNow(f"Job {child.pk} has taken the {words} {items} of this job already: retry that one.", child)
+        raise NotAllowedNow(
+            gettext("Job %(job)s has taken the %(items)s of this job already: retry that one.")
+            % {"job": child.pk, "items": items},
+            child,
+        )
     if not wanted and left:
         # Only doubts, which are tried again by nobody's default.
         raise NotAllowedNow(
-            "This job has no failed or unprocessed items. Those in doubt are taken only when in_doubt is asked for.",
+            gettext(
+                "This job has no failed or unprocessed items. Those in doubt are taken only when in_doubt is asked for."
+            ),
             parent,
         )
-    raise NotAllowedNow(f"This job has no {words} {items}.", parent)
+    raise NotAllowedNow(gettext("This job has no %(items)s.") % {"items": items}, parent)
 
 
 def _child(parent: Job, owner: Any, kind: str, fingerprint: str) -> Job:

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, OperationalError, transaction
+from django.utils.translation import gettext, gettext_noop
 
 from bulkops import batches, holds, idempotency, manifests, permissions, registry, storable, transitions, uploaded_files
 from bulkops.conf import conf
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bulkops.services")
 
 SUBMIT_ATTEMPTS = 3
-_NO_ITEMS = "This operation needs items: paste them or upload a file."
-_NO_FILES = "This operation needs items: choose the files."
+_NO_ITEMS = gettext_noop("This operation needs items: paste them or upload a file.")
+_NO_FILES = gettext_noop("This operation needs items: choose the files.")
 
 
 class Submission:
@@ -140,9 +141,9 @@ def _validated(operation: Operation, items: Iterable[Any], limit: int | None, up
             yield item
     if errors:
         first, field, text = errors[0]
-        where = f"item {first}" + (f", {field}" if field else "")
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise InvalidItems(f"{where[0].upper()}{where[1:]}: {text}{more}", errors[: conf().bad_items_named])
+        where = gettext("Item %(number)s") % {"number": first} + (f", {field}" if field else "")
+        more = gettext(" (and %(n)s more)") % {"n": len(errors) - 1} if len(errors) > 1 else ""
+        raise InvalidItems(f"{where}: {text}{more}", errors[: conf().bad_items_named])
 
 
 def check(
@@ -173,19 +174,16 @@ def check(
     found = registry.get(operation)
     stored = _permitted_params(user, found, params or {})
     if items is None and not found.collects:
-        raise InvalidItems(_NO_FILES if found.takes_files else _NO_ITEMS)
+        raise InvalidItems(gettext(_NO_FILES if found.takes_files else _NO_ITEMS))
     if limit is not None and not 1 <= limit <= 2**31 - 1:
-        raise InvalidSubmission("The limit must be at least 1.")
-    wanted = 1 if parallelism is None else parallelism
-    if not 1 <= wanted <= found.parallelism:
-        raise InvalidSubmission(f"The parallelism must be between 1 and {found.parallelism}.")
+        raise InvalidSubmission(gettext("The limit must be at least 1."))
     return Submission(
         user=user,
         operation=found,
         params=stored,
         items=items,
         limit=limit,
-        parallelism=wanted,
+        parallelism=_checked_parallelism(found, parallelism),
         name=storable.text(name, 200),
         tags=[storable.text(tag, 50) for tag in tags],
         metadata=_storable_metadata(metadata or {}),
@@ -197,16 +195,23 @@ def check(
     )
 
 
+def _checked_parallelism(operation: Operation, wanted: int | None) -> int:
+    if wanted is not None and not 1 <= wanted <= operation.parallelism:
+        words = gettext("The parallelism must be between 1 and %(most)s.")
+        raise InvalidSubmission(words % {"most": operation.parallelism})
+    return wanted or 1
+
+
 def _checked_wish(user: Any, email_at_end: bool) -> bool:
     if email_at_end and not outbox.address_of(user):
-        raise InvalidSubmission("You have no e-mail address here, so no e-mail can tell of the job's end.")
+        raise InvalidSubmission(gettext("You have no e-mail address here, so no e-mail can tell of the job's end."))
     return email_at_end
 
 
 def _permitted_params(user: Any, operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
     """The parameters as they are stored. Who lacks the operation's permission learns nothing about them."""
     if not permissions.may_submit(user, operation):
-        raise NotPermitted(f"You may not run “{operation.title}”.")
+        raise NotPermitted(gettext("You may not run “%(title)s”.") % {"title": operation.title})
     stored = storable_params(operation, operation.with_defaults(given))
     refused = permissions.refusal(user, operation, operation.clean_params(stored))
     if refused is not None:
@@ -216,14 +221,16 @@ def _permitted_params(user: Any, operation: Operation, given: dict[str, Any]) ->
 
 def _storable_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, dict):
-        raise InvalidSubmission("The metadata must be an object.")
+        raise InvalidSubmission(gettext("The metadata must be an object."))
     try:
         text = storable.strict_json(metadata)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError):
-        raise InvalidSubmission("The metadata cannot be stored as JSON.") from None
+        raise InvalidSubmission(gettext("The metadata cannot be stored as JSON.")) from None
     if size > conf().item_bytes or storable.has_nul(text):
-        raise InvalidSubmission(f"The metadata must be at most {conf().item_bytes:,} bytes, without a NUL.")
+        raise InvalidSubmission(
+            gettext("The metadata must be at most %(n)s bytes, without a NUL.") % {"n": f"{conf().item_bytes:,}"}
+        )
     return json.loads(text)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
+
 from bulkops import events, holds, pace, permits, registry, wording
 from bulkops.exceptions import NotAllowedNow, UnknownOperation
 from bulkops.operation import allowed_rate
@@ -27,7 +29,7 @@ def set_rate(*, job: Job, rate: float | None, actor: Any) -> Job:
     rate = allowed_rate(operation, rate)
     with controlled(job, actor) as locked:
         if locked.state in ENDED:
-            raise NotAllowedNow("This job has ended already.", locked)
+            raise NotAllowedNow(gettext("This job has ended already."), locked)
         if rate == locked.rate_per_second:
             return locked
         with wording.english():

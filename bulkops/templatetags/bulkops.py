@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,12 @@ def rate(per_second: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """A span of time in its two largest units."""
     return "" if seconds is None else wording.span(seconds)
+
+
+@register.filter
+def unbroken(text: str) -> str:
+    """A sentence in which no line ends between a figure and its unit."""
+    return re.sub(r"(?<=\d) (?=\w{1,3}\b)", "\xa0", text)
 
 
 @register.filter

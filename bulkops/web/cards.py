@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext, gettext_noop, ngettext_lazy
+from django.utils.translation import gettext, ngettext_lazy
 
 from bulkops import holds, lineage, permissions, progress, registry, snapshots, wording
 from bulkops.conf import conf
@@ -40,8 +40,6 @@ TONES = {
 }
 """The colour of a state; app.css has one class for each."""
 
-# What `Job.retried_kind` says, marked for whoever collects the messages.
-_KINDS = (gettext_noop("failed items"), gettext_noop("unprocessed items"), gettext_noop("in-doubt items"))
 _RETRIES = {
     lineage.FAILED: ngettext_lazy("Retry %(n)s failed %(items)s", "Retry %(n)s failed %(items)s", "count"),
     lineage.UNPROCESSED: ngettext_lazy(

@@ -192,7 +192,8 @@ class Source:
     items: Iterator[Any]
     file: UploadedFile | None = None
     kept: uploads.Kept | None = None
-    batch: KeptBatch | None = None
+    upload: str = ""
+    """The batch of files that the items name."""
 
     @property
     def reading(self) -> inputs.Reading | None:
@@ -273,7 +274,7 @@ class SubmitForms:
                 self.job.add_error(None, gone())
                 return False
             return True
-        others = self.job.cleaned_data.get("items", "").strip() or self.kept or self.file
+        others = self.job.cleaned_data.get("items", "").strip() or self.kept or self.file or self.batch
         if self.job.cleaned_data.get("same_items") and others:
             self.job.add_error(
                 "same_items", gettext("Other items are given too. Take the same ones or give others, not both.")
@@ -355,7 +356,7 @@ class SubmitForms:
         """The items that were given, as a stream that may raise InputError or InputTooLarge; None without any."""
         asked = self.job.cleaned_data
         if asked.get("same_items") and self.again is not None:
-            return Source("same_items", self.again.job.input_name, self.again.items())
+            return Source("same_items", self.again.job.input_name, self.again.items(), upload=self.again.upload)
         choice = inputs.Choice(
             format=asked.get("input_format", ""),
             encoding=asked.get("input_encoding", ""),
@@ -373,7 +374,7 @@ class SubmitForms:
             rows = inputs.read_file(self._opened, self.kept.name, self.operation, choice)
             return Source("file", self.kept.name, rows, kept=self.kept)
         if self.batch is not None:
-            return Source(file_batches.FIELD, self.batch.name, iter(self.batch), batch=self.batch)
+            return Source(file_batches.FIELD, self.batch.name, iter(self.batch), upload=self.batch.batch)
         text = asked.get("items", "")
         if not text.strip():
             return None

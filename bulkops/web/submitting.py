@@ -201,7 +201,7 @@ class Attempt:
             user=self.request.user, operation=self.operation.name, **self._what(rows, source.name if source else "")
         )
         self._keep()
-        if source is not None and source.batch is not None:
+        if source is not None and source.upload:
             head = [uploaded_files.columns(item) for item in head]
         trial = trying_out.trial(submission) if trying else None
         total = submission.total
@@ -243,7 +243,7 @@ class Attempt:
         elif isinstance(error, InvalidItems):
             self.complain(error)
         else:
-            problem = refusal.on_form or error.message
+            problem = gettext(refusal.on_form) if refusal.on_form else error.message
         return self.again(problem=problem, status=refusal.status, fresh_key=bool(refusal.on_form))
 
     def ask(self, missing: ColumnsMissing) -> HttpResponse:
@@ -298,7 +298,7 @@ class Attempt:
             "name": asked["name"],
             "email_at_end": asked.get("email_at_end", False),
             "input_name": input_name,
-            "upload": "" if self.forms.batch is None else self.forms.batch.batch,
+            "upload": self.source.upload if self.source else "",
         }
 
     def _job_of_spent_form(self) -> Job | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from bulkops import attempts, storable
 from bulkops.clock import ClockTimestamp
@@ -74,7 +75,9 @@ def create(*, owner: Any, url: str, events: Iterable[str], description: str = ""
         secret=signing.new_secret(),
     )
     if of_user(owner).count() >= conf().webhook_endpoints:
-        raise EndpointNotAllowed(f"You have {conf().webhook_endpoints} endpoints already, which is as many as may be.")
+        raise EndpointNotAllowed(
+            gettext("You have %(n)s endpoints already, which is as many as may be.") % {"n": conf().webhook_endpoints}
+        )
     made.save(force_insert=True)
     return made
 
@@ -169,7 +172,7 @@ def checked_url(url: str) -> str:
     What its name leads to is looked at when it is called, each time.
     """
     if len(url) > URL_CHARS:
-        raise InvalidEndpoint("url", f"An address has at most {URL_CHARS:,} characters.")
+        raise InvalidEndpoint("url", gettext("An address has at most %(n)s characters.") % {"n": f"{URL_CHARS:,}"})
     try:
         place, _ = places.place_of(url)
     except NotSendable as error:
@@ -179,14 +182,16 @@ def checked_url(url: str) -> str:
     if place.host[-1].isdigit() or ":" in place.host:  # an address in place of a name; no name ends in a digit's label
         why = addresses.refusal(place.host, tuple(conf().webhook_private_networks))
         if why and why != "is no address":
-            raise InvalidEndpoint("url", f"{place.host} {why}, so nothing is sent there.")
+            raise InvalidEndpoint(
+                "url", gettext("%(host)s %(why)s, so nothing is sent there.") % {"host": place.host, "why": why}
+            )
     return url
 
 
 def _checked_events(events: Iterable[str]) -> list[str]:
     wanted = set(events)
     if not wanted or wanted - set(CHOSEN):
-        raise InvalidEndpoint("events", f"Choose at least one of {', '.join(CHOSEN)}.")
+        raise InvalidEndpoint("events", gettext("Choose at least one of %(chosen)s.") % {"chosen": ", ".join(CHOSEN)})
     return [str(event) for event in CHOSEN if event in wanted]
 
 
@@ -198,4 +203,4 @@ def _count(endpoint: Endpoint) -> None:
 
 def _check_on(endpoint: Endpoint) -> None:
     if endpoint.disabled_at is not None:
-        raise EndpointNotAllowed("This endpoint is switched off; switch it on first.")
+        raise EndpointNotAllowed(gettext("This endpoint is switched off; switch it on first."))

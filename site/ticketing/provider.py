@@ -4,19 +4,23 @@ Whatever comes back is one of six: done; refused, in its words; not now (bulkops
 so nothing was asked; or unclear, so it may have been done.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from django.conf import settings
 
 from bulkops import RetryAfter
 
-TIMEOUT = httpx.Timeout(connect=3.0, read=10.0, write=10.0, pool=3.0)
+if TYPE_CHECKING:
+    import httpx  # whose import takes longer than a short command; so who asks imports it
+
+TIMEOUT = {"connect": 3.0, "read": 10.0, "write": 10.0, "pool": 3.0}
 ANSWER_SECONDS = 15.0
 """For all of an answer's body, however slowly it drips."""
 LARGEST_ANSWER = 65_536
@@ -53,6 +57,8 @@ def refund(order: str, amount: int, reason: str, *, key: str, address: str = "re
     Raises Refused, RetryAfter, NotServed, ProviderAway or Unclear. After the last, asking again with the same key is
     safe where the provider honours keys.
     """
+    import httpx
+
     client = _client(os.getpid(), settings.PROVIDER_URL, settings.PROVIDER_KEY)
     body = {"order": order, "amount": amount, "reason": reason}
     try:
@@ -67,12 +73,14 @@ def refund(order: str, amount: int, reason: str, *, key: str, address: str = "re
 # Sockets must not be shared with the process that this one was forked from: hence the number.
 @lru_cache(maxsize=1)
 def _client(_process: int, url: str, key: str) -> httpx.Client:
+    import httpx
+
     return httpx.Client(
         base_url=url,
         # Compressed, a small answer could unpack to a huge one.
         headers={"Accept": "application/json", "Accept-Encoding": "identity"}
         | ({"Authorization": f"Bearer {key}"} if key else {}),
-        timeout=TIMEOUT,
+        timeout=httpx.Timeout(**TIMEOUT),
         # Shorter than what web servers keep an idle connection for: one closed as it is used looks like a lost answer.
         limits=httpx.Limits(max_connections=1, keepalive_expiry=1.0),
         follow_redirects=False,

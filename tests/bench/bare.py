@@ -1,10 +1,13 @@
-"""The references in Python: the item's statement alone on the driver's cursor, and an operation's own code alone."""
+"""The references in Python: the item's statement alone on the driver's cursor, and an operation's own code alone.
+
+Each is told to begin and works until it is interrupted (SIGINT).
+"""
 
 from __future__ import annotations
 
 import itertools
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,51 +17,47 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "site"))
 
 
-def rate(once: Callable[[int], Any], warm_seconds: float, window_seconds: float) -> float:
-    """How often a second, within the window after the warm-up."""
-    numbers = itertools.count()
-    opens = time.perf_counter() + warm_seconds
-    while time.perf_counter() < opens:
-        once(next(numbers))
-    began, before = time.perf_counter(), next(numbers)
-    once(before)
-    closes = began + window_seconds
-    while time.perf_counter() < closes:
-        once(next(numbers))
-    return (next(numbers) - before) / (time.perf_counter() - began)
+def until_interrupted(once: Callable[[int], Any]) -> bool:
+    """Again and again, with the number of each time."""
+    with suppress(KeyboardInterrupt):
+        for number in itertools.count():
+            once(number)
+    return True
 
 
-def statement(*, first: int, size: int, epoch: int, warm_seconds: float, window_seconds: float) -> float:
+def statement(*, first: int, size: int, epoch: int) -> bool:
     """The item's statement, prepared, on the driver's own cursor, each time a commit of its own."""
     from django.db import connection
 
     from bulkops.engine.statements import ItemStatements
+    from tests.bench.statement import NAME, TYPES
 
+    connection.close()  # an interrupted one may be in the middle of anything
     ItemStatements().prepare()
     cursor = connection.connection.cursor()
-    sql = f"EXECUTE bulkops_advance ({', '.join(['%s'] * 10)})"
+    sql = f"EXECUTE {NAME} ({', '.join(['%s'] * len(TYPES))})"
 
     def once(item: int) -> None:
-        place = (first + item // size, epoch, item % size, item)
-        cursor.execute(sql, (*place, "succeeded", 1, "", "", None, 0.0))
+        cursor.execute(sql, (first + item // size, epoch, item % size, None))
         assert cursor.fetchone() == (False,)
 
-    return rate(once, warm_seconds, window_seconds)
+    return until_interrupted(once)
 
 
-def own_code(*, operation: str, items: list[Any], warm_seconds: float, window_seconds: float) -> float:
+def own_code(*, operation: str, items: list[Any]) -> bool:
     """What the operation's author wrote, in `atomic()`, and nothing else."""
-    from django.db import transaction
+    from django.db import connection, transaction
 
     from bulkops import registry
 
+    connection.close()
     found: Any = registry.get(operation)
 
     def once(number: int) -> None:
         with transaction.atomic():
             found.process(items[number % len(items)], {}, None)
 
-    return rate(once, warm_seconds, window_seconds)
+    return until_interrupted(once)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import psutil
 
 from tests.bench.database import ROOT
 from tests.clusters import wait_for
@@ -19,6 +22,20 @@ if TYPE_CHECKING:
     from tests.bench.stage import Helper, Stage
 
 GRACE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """Another system's cluster, and the program that sends it tasks."""
+
+    helper: Helper
+    leader: int
+
+    def processes(self) -> list[int]:
+        """All of the cluster's own."""
+        leader = psutil.Process(self.leader)
+        family = [leader, *leader.children(recursive=True)]
+        return [one.pid for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 @contextmanager
@@ -46,19 +63,19 @@ def running(command: list[str], log: Path, **env: str) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def stock(stage: Stage) -> Iterator[Helper]:
+def stock(stage: Stage) -> Iterator[Daemon]:
     """Stock django-q2 with two workers, on a database of its own of the same server."""
     with stage.database("stock") as url:
         env = {"DJANGO_SETTINGS_MODULE": "tests.bench.stock.settings", "STOCK_DATABASE_URL": url}
         with stage.helper("stock.program", **env) as helper:
             helper.ask("prepare")
             command = [sys.executable, "-m", "django", "qcluster"]
-            with running(command, stage.folder / "stock.log", PYTHONPATH=str(ROOT), **env):
-                yield helper
+            with running(command, stage.folder / "stock.log", PYTHONPATH=str(ROOT), **env) as leader:
+                yield Daemon(helper, leader.pid)
 
 
 @contextmanager
-def celery(stage: Stage, python: Path, redis: str) -> Iterator[Helper]:
+def celery(stage: Stage, python: Path, redis: str) -> Iterator[Daemon]:
     """Celery with two processes, on a Redis of its own that keeps nothing on disk."""
     socket = stage.folder / "redis.sock"
     alone = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", str(stage.folder)]
@@ -67,21 +84,21 @@ def celery(stage: Stage, python: Path, redis: str) -> Iterator[Helper]:
     with running([redis, *alone], stage.folder / "redis.log"):
         wait_for(socket.exists, 10, "Redis")
         with (
-            running(worker, stage.folder / "celery.log", **env),
+            running(worker, stage.folder / "celery.log", **env) as leader,
             stage.helper("peers.celery_program", python=str(python), **env) as helper,
         ):
             helper.ask("task_per_item", items=4)  # from here on its processes are there
-            yield helper
+            yield Daemon(helper, leader.pid)
 
 
 @contextmanager
-def procrastinate(stage: Stage, python: Path) -> Iterator[Helper]:
+def procrastinate(stage: Stage, python: Path) -> Iterator[Daemon]:
     """procrastinate with two jobs at a time, on a database of its own of the same server."""
     with stage.database("procrastinate") as url:
         env = {"PEER_DATABASE_URL": url.replace("postgres://", "postgresql://", 1), "PYTHONPATH": str(ROOT)}
         worker = [str(python), "-m", "procrastinate", "--app", "tests.bench.peers.procrastinate_app.app", "worker"]
         with stage.helper("peers.procrastinate_program", python=str(python), **env) as helper:
             helper.ask("prepare")
-            with running([*worker, "--concurrency", "2"], stage.folder / "procrastinate.log", **env):
+            with running([*worker, "--concurrency", "2"], stage.folder / "procrastinate.log", **env) as leader:
                 helper.ask("task_per_item", items=4)
-                yield helper
+                yield Daemon(helper, leader.pid)

@@ -10,13 +10,16 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import django
 import psycopg2
 from django.db import connection
 
 from tests.bench.database import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SETTINGS = (
     "fsync",
@@ -27,11 +30,11 @@ SETTINGS = (
     "shared_buffers",
     "max_connections",
 )
-TRIES = 200
+TRIES, SYNCS = 200, 50
 
 
 def facts(data: Path | None) -> dict[str, Any]:
-    """All of them; `data`: the folder of a server of our own, on whose disk the disk is timed."""
+    """All but the disk's, which changes from round to round; `data`: the folder of a server of our own."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(SETTINGS)])
         server = dict(cursor.fetchall())
@@ -54,7 +57,6 @@ def facts(data: Path | None) -> dict[str, Any]:
         "postgresql": version.split()[0],
         "server": server,
         "embedded": data is not None,
-        "fdatasync_us": _fdatasync_us(data.parent if data else ROOT),
         "round_trip_us": round(round_trip * 1e6),
     }
 
@@ -66,22 +68,36 @@ def told(known: dict[str, Any]) -> str:
     return (
         f"Measured on {known['date'][:10]} at commit {known['commit']}{' with changes' * known['changed']}: "
         f"{known['cores']} cores ({known['cpu']}), Python {known['python']}, Django {known['django']}, psycopg2 "
-        f"{known['psycopg2']}, PostgreSQL {known['postgresql']} {where} ({server}). An fdatasync took "
-        f"{known['fdatasync_us']} µs, a round trip through Django's cursor {known['round_trip_us']} µs; the load "
-        f"before was {known['load_at_start']}."
+        f"{known['psycopg2']}, PostgreSQL {known['postgresql']} {where} ({server}). A round trip through Django's "
+        f"cursor took {known['round_trip_us']} µs at the beginning, when the load was {known['load_at_start']}."
+        f"{_disk_told(known)}"
     )
 
 
-def _fdatasync_us(folder: Path) -> int:
-    """The median of writing 8 KB and waiting for the disk."""
+def _disk_told(known: dict[str, Any]) -> str:
+    if "fdatasync_us" not in known:
+        return ""
+    least, most = known["fdatasync_us_from_to"]
+    return f" An fdatasync took {known['fdatasync_us']} µs, in single rounds {least} to {most}."
+
+
+def disk(rounds: Iterable[float]) -> dict[str, Any]:
+    """What `fdatasync_us` came to before each round."""
+    took = list(rounds) or [0.0]
+    return {"fdatasync_us": round(median(took)), "fdatasync_us_from_to": [round(min(took)), round(max(took))]}
+
+
+def fdatasync_us(data: Path | None) -> float:
+    """The median of writing 8 KB beside the server's data, or where this checkout lies, and waiting for the disk."""
+    folder = data.parent if data else ROOT
     page, took = b"\0" * 8192, []
     with tempfile.NamedTemporaryFile(dir=folder) as file:
-        for _ in range(TRIES):
+        for _ in range(SYNCS):
             os.pwrite(file.fileno(), page, 0)
             began = time.perf_counter()
             os.fdatasync(file.fileno())
             took.append(time.perf_counter() - began)
-    return round(median(took) * 1e6)
+    return median(took) * 1e6
 
 
 def _cpu() -> str:

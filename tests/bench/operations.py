@@ -38,6 +38,7 @@ class NothingRelaxed(Nothing):
 
     name = "bench-nothing-relaxed"
     durability = "relaxed"
+    queue = "bench-relaxed"
 
 
 @register
@@ -76,3 +77,14 @@ class ChangeRow(Operation):
 
     def process(self, item: Any, params: dict[str, Any], context: Any) -> None:
         Ticket.objects.filter(pk=item).update(price=F("price") + 1)
+
+
+def queue_of(workers: int) -> str:
+    """Whose cluster has so many workers and serves no other queue."""
+    return f"bench-{workers}"
+
+
+for _of, _numbers in ((Nothing, (1, 2, 4)), (Wait, (1, 16))):
+    for _workers in _numbers:
+        _name = f"{_of.name}-{_workers}"
+        register(type(_name, (_of,), {"name": _name, "queue": queue_of(_workers), "__doc__": _of.__doc__}))

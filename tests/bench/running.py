@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.bench.database import Owned
 
+DISK = "fdatasync_us"
+"""Played in each round beside the contestants: what a commit waits for changes while others use the disk."""
 README = report.ROOT / "README.md"
 
 
@@ -41,7 +43,8 @@ def run(asked: Namespace, owned: Owned) -> int:
                 broken += 1
                 found = [Answer(figure=figure, reason=f"broke: {_line(error)}") for figure in module.FIGURES]
             answers += found
-    print(f"\n{report.table(answers)}\n")
+    known |= machine.disk(values[DISK] for one in played.values() for values in one)
+    print(f"\n{report.table(answers)}\n\n{machine.told(known)}\n")
     print(f"written to {report.write_json(answers, known, played).relative_to(report.ROOT)}")
     if asked.readme:
         README.write_text(report.into(README.read_text(), answers, known))
@@ -51,7 +54,8 @@ def run(asked: Namespace, owned: Owned) -> int:
 
 def _measure(module: Any, stage: Stage, asked: Namespace) -> tuple[list[Answer], list[rounds.Values]]:
     with module.contestants(stage) as contestants:
-        played = rounds.play(contestants, asked.rounds, random.Random(asked.seed), _say)
+        disk = {DISK: lambda: machine.fdatasync_us(stage.owned.data)}
+        played = rounds.play(disk | dict(contestants), asked.rounds, random.Random(asked.seed), _say)
         missing = {name: one.reason for name, one in contestants.items() if isinstance(one, NotMeasured)}
     return [answer(figure, played, missing) for figure in module.FIGURES], played
 

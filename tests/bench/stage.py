@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from django.db import connection
 from django.utils import timezone
 
 from bulkops import services
-from bulkops.models import Outcome
 from bulkops.states import ENDED, JobState
 from tests.bench.database import ROOT
 from tests.clusters import RealCluster, wait_for
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from tests.bench.database import Owned
 
 ITEMS_PER_SECOND = 15_000
-"""More than any contestant does: no job may end within its window."""
+"""More than anybody does: no job may end within its race."""
 PATIENCE_SECONDS = 60.0
 OWN_ENVIRONMENT = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "SECRET_KEY", "DEBUG")
 """Which the test suite's own processes would be given otherwise."""
@@ -44,10 +43,8 @@ class Stage:
         self.quick = quick
         self.folder = folder
         """For logs and scripts; gone with the run."""
-        self.warm_seconds = 0.3 if quick else 0.5
-        """After a job's first item, before its window."""
-        self.window_seconds = 1.0 if quick else 3.0
-        """Of steady work; as long as a slice, so that each has its share of slices' ends."""
+        self.race_seconds = 1.0 if quick else 3.0
+        """Of work of each who takes part in a race."""
         self.environment = {name: os.environ[name] for name in OWN_ENVIRONMENT}
         self._numbers = itertools.count()
 
@@ -65,10 +62,10 @@ class Stage:
         return [ticket.pk for ticket in made]
 
     @contextmanager
-    def cluster(self, workers: int, **env: str) -> Iterator[RealCluster]:
+    def cluster(self, workers: int, queues: str = "", **env: str) -> Iterator[RealCluster]:
         """`manage.py qcluster` with the run's settings, from its first heartbeat on."""
         log = self.folder / f"cluster{next(self._numbers)}.log"
-        cluster = RealCluster(log=log, workers=workers, **(self.environment | env))
+        cluster = RealCluster(log=log, workers=workers, queues=queues, **(self.environment | env))
         try:
             cluster.wait_until_alive()
             yield cluster
@@ -76,34 +73,11 @@ class Stage:
         finally:
             cluster.kill()
 
-    def steady_rate(self, operation: str, *, items: list[Any] | None = None, parallelism: int = 1) -> float:
-        """Items a second that a job committed within the window, by its outcomes in the database.
-
-        The window opens some time after the first item, so no start is in it; the job is cancelled after it. Items
-        repeat those given; without any, they are numbers.
-        """
-        count = round(ITEMS_PER_SECOND * (self.warm_seconds + self.window_seconds + 1))
+    def big_job(self, operation: str, items: list[Any] | None = None, parallelism: int = 1) -> Job:
+        """A job that lasts longer than a race. Items repeat those given; without any, they are numbers."""
+        count = round(ITEMS_PER_SECOND * (self.race_seconds + 2))
         given = range(count) if items is None else list(itertools.islice(itertools.cycle(items), count))
-        job = services.submit(user=self.person(), operation=operation, items=given, parallelism=parallelism)
-        wait_for(Outcome.objects.filter(job=job).exists, PATIENCE_SECONDS, "the first item")
-        time.sleep(self.warm_seconds + self.window_seconds + 0.1)  # the window itself
-        done = self._within_window(job)
-        self.end(job)
-        return done / self.window_seconds
-
-    def _within_window(self, job: Job) -> int:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "WITH own AS"
-                " (SELECT finished_at - min(finished_at) OVER () AS at FROM bulkops_outcome WHERE job_id = %s)"
-                " SELECT count(*) FROM own WHERE at >= %s * interval '1 s' AND at < %s * interval '1 s'",
-                [job.pk, self.warm_seconds, self.warm_seconds + self.window_seconds],
-            )
-            (done,) = cursor.fetchone()
-        job.refresh_from_db()
-        assert job.state not in ENDED, "the job ended within its window: it had too few items"
-        assert not Outcome.objects.filter(job=job).exclude(state="succeeded").exists(), "items failed"
-        return done
+        return services.submit(user=self.person(), operation=operation, items=given, parallelism=parallelism)
 
     def whole_rate(self, operation: str, items: int, parallelism: int = 1) -> float:
         """Items a second of a whole job, from before its submission to its end."""
@@ -177,12 +151,29 @@ class Helper:
                 text=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def ask(self, do: str, **what: Any) -> Any:
         """Have it done; the answer."""
+        self.tell(do, **what)
+        return self._answer()
+
+    def tell(self, do: str, **what: Any) -> None:
+        """Have it begin; `interrupt` or its own end brings the answer."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
         self._process.stdin.flush()
+
+    def interrupt(self) -> Any:
+        """End what it is at; the answer."""
+        self._process.send_signal(signal.SIGINT)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"the program ended; its log says:\n{self.log.read_text()}"
         return json.loads(line)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
 from bulkops.engine.statements import ItemStatements
-from bulkops.models import Chunk, Job
+from bulkops.models import Chunk
 
-NAME = "bulkops_advance"
-TYPES = ("bigint", "integer", "integer", "integer", "text", "integer", "text", "text", "jsonb", "double precision")
-"""Chunk, epoch, cursor, position, state, attempt, error code, message, result, seconds until due."""
+if TYPE_CHECKING:
+    from bulkops.models import Job
 
-EMPTY = {7: "''", 8: "''", 9: "NULL"}
+NAME = "bulkops_succeed"
+"""Of an item that succeeds at its first try."""
+TYPES = ("bigint", "integer", "integer", "jsonb")
+"""Chunk, epoch, cursor, result."""
 
 
 def text() -> str:
@@ -33,7 +35,6 @@ class Room:
 
     first: int
     size: int
-    total: int
     epoch: int
 
 
@@ -43,28 +44,15 @@ def room(job: Job) -> Room:
     assert [chunk.pk for chunk in chunks] == list(range(chunks[0].pk, chunks[0].pk + len(chunks)))
     size = chunks[0].size
     assert all(chunk.start == chunk.number * size for chunk in chunks)
-    return Room(chunks[0].pk, size, chunks[-1].start + chunks[-1].size, chunks[0].epoch)
+    return Room(chunks[0].pk, size, chunks[0].epoch)
 
 
-def for_pgbench(room: Room, *, in_transaction: bool) -> str:
-    """A script for one client that moves on by an item each time; pgbench lacks empty values: they are written."""
-    values = {
-        1: f":first + :item / {room.size}",
-        2: str(room.epoch),
-        3: f":item % {room.size}",
-        4: ":item",
-    }
-    sent = text()
-    # From behind, so that $1 is not found in $10.
-    for number in range(len(TYPES), 0, -1):
-        value = EMPTY.get(number, f":p{number}")
-        sent = sent.replace(f"${number}", f"CAST({value} AS {TYPES[number - 1]})")
-    sets = [f"\\set p{number} {value}" for number, value in values.items()]
-    sent = " ".join(sent.split()) + ";"
-    body = ["BEGIN;", sent, "END;"] if in_transaction else [sent]
-    return "\n".join([*sets, *body, "\\set item :item + 1", ""])
-
-
-def variables(room: Room) -> dict[str, Any]:
-    """With which the script begins."""
-    return {"first": room.first, "item": 0, "p5": "succeeded", "p6": 1, "p10": 0}
+def for_pgbench(room: Room) -> str:
+    """A script for one client that moves on by an item each time, beginning with the variable `item` at 0."""
+    values = (f"{room.first} + :item / {room.size}", str(room.epoch), f":item % {room.size}")
+    sent = " ".join(text().split())
+    for number, kind in enumerate(TYPES, start=1):
+        value = f":p{number}" if number <= len(values) else "NULL"
+        sent = sent.replace(f"${number}", f"CAST({value} AS {kind})")
+    sets = [f"\\set p{number} {value}" for number, value in enumerate(values, start=1)]
+    return "\n".join([*sets, f"{sent};", "\\set item :item + 1", ""])

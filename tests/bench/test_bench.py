@@ -23,7 +23,7 @@ ROUNDS = [{"ours": 20.0, "theirs": 10.0}, {"ours": 9.0, "theirs": 3.0}, {"ours":
 FACTS = {
     "date": "2026-01-02T03:04:05+00:00", "commit": "abc", "changed": False, "cores": 2, "cpu": "some", "python": "3.11",
     "django": "5.2", "psycopg2": "2.9", "postgresql": "18", "server": {"fsync": "on"}, "embedded": True,
-    "fdatasync_us": 100, "round_trip_us": 20, "load_at_start": 0.1,
+    "fdatasync_us": 100, "fdatasync_us_from_to": [90, 110], "round_trip_us": 20, "load_at_start": 0.1,
 }  # fmt: skip
 
 
@@ -108,4 +108,4 @@ def test_the_command_measures_and_writes_down_what_it_found():
     commit = written["figures"][0]
     assert commit["name"] == "commit"
     assert (0 < commit["value"] < 10) or commit["not_measured"] == "there is no pgbench on this machine"
-    assert written["rounds"]["commit"][0]["outside"] > 0
+    assert written["rounds"]["commit"][0]["outside.worker"] > 0

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.screenshots.opening import opened
+from tests.screenshots.opening import new_tab, opened, shown
 from tests.screenshots.scenes import SCENES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Browser, Page, Response
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -28,16 +30,19 @@ OURS = [name for name, scene in SCENES.items() if scene.ours]
 class Ear:
     """What a page complains of, asks of others, and is allowed."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, page: Page) -> None:
         self.home = home
-        self.complaints: list[str] = []
-        self.strangers: list[str] = []
-        self.policies: dict[str, str] = {}
-
-    def listen(self, page: Page) -> None:
+        self.page = page
+        self.forget()
         page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("response", self._note)
+
+    def forget(self) -> None:
+        """Begin anew, with another page."""
+        self.complaints: list[str] = []
+        self.strangers: list[str] = []
+        self.policies: dict[str, str] = {}
 
     def _note(self, response: Response) -> None:
         address = response.url
@@ -56,6 +61,21 @@ class Ear:
             "Response Status Error",
         )
         return [text for text in self.complaints if not text.startswith(expected)]
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, live_server: Any) -> Iterator[Ear]:
+    """One for all pages, with an ear at it."""
+    page = new_tab(browser, live_server.url)
+    yield Ear(live_server.url, page)
+    page.context.close()
+
+
+@pytest.fixture
+def ear(tab: Ear) -> Ear:
+    """That has heard nothing yet."""
+    tab.forget()
+    return tab
 
 
 def violations(page: Page, *rules: str) -> list[str]:
@@ -119,12 +139,8 @@ def loose(policies: dict[str, str], *, but: tuple[str, ...] = ()) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_page_is_usable_by_everybody_light_and_dark_wide_and_narrow(
-    name: str, browser: Browser, live_server: Any
-) -> None:
-    ear = Ear(live_server.url)
-    with opened(SCENES[name], browser, live_server.url, ear.listen) as page:
-        page.emulate_media(color_scheme="light")
+def test_a_page_is_usable_by_everybody_light_and_dark_wide_and_narrow(name: str, ear: Ear) -> None:
+    with shown(SCENES[name], ear.page, ear.home) as page:
         assert [one for one in violations(page) if one.partition(":")[0] not in EXCUSED.get(name, ())] == []
         page.emulate_media(color_scheme="dark")
         assert violations(page, *BY_COLOUR) == []
@@ -140,10 +156,9 @@ def test_a_page_is_usable_by_everybody_light_and_dark_wide_and_narrow(
 
 
 @pytest.mark.parametrize("name", sorted(set(SCENES) - set(OURS)))
-def test_a_packaged_page_stays_at_home_and_under_the_policy(name: str, browser: Browser, live_server: Any) -> None:
+def test_a_packaged_page_stays_at_home_and_under_the_policy(name: str, ear: Ear) -> None:
     """What Django's admin and the API's viewers draw is theirs; where they load it from, and what may run, is ours."""
-    ear = Ear(live_server.url)
-    with opened(SCENES[name], browser, live_server.url, ear.listen):
+    with shown(SCENES[name], ear.page, ear.home):
         pass
     assert ear.errors() == []
     assert ear.strangers == []

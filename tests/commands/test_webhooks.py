@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from bulkops.models import DeliveryAttempt, Endpoint
 from bulkops.webhooks import outbox, registering
@@ -40,6 +42,20 @@ def test_the_list_shows_state_and_last_attempt_and_no_secret(made: Endpoint, str
     (one,) = json.loads(said("--json", "--user", "owner"))
     assert (one["owner"], one["enabled"], one["waiting"], one["last_attempt"]["status"]) == ("owner", True, 1, 500)
     assert said("--user", "stranger") == ""
+
+
+def test_many_endpoints_and_attempts_ask_no_more_than_one_and_stand_the_oldest_first(made: Endpoint, owner: Any):
+    with CaptureQueriesContext(connection) as of_one:
+        said()
+    for number in range(5):
+        endpoint = registering.create(owner=owner, url=f"https://example.org/{number}", events=["job.failed"])
+        delivery = registering.send_test(endpoint)
+        for attempt in range(number):
+            DeliveryAttempt.objects.create(delivery=delivery, seconds=0.1, status=500 + attempt, error=f"No {attempt}.")
+    with CaptureQueriesContext(connection) as of_six:
+        told = json.loads(said("--json"))
+    assert len(of_six) == len(of_one)
+    assert [one["last_attempt"] and one["last_attempt"]["status"] for one in told] == [500, None, 500, 501, 502, 503]
 
 
 def test_one_that_was_switched_off_says_why(made: Endpoint):

@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pypdf import PdfReader, PdfWriter
@@ -23,9 +24,13 @@ class Hostile:
     """A file and what is to become of it."""
 
     name: str
-    make: Callable[[], bytes]
+    making: Callable[[], bytes]
     code: str | None
     words: str = ""
+
+    @cache  # noqa: B019 - there are thirty of them, some seconds in the making, and several tests want each
+    def make(self) -> bytes:
+        return self.making()
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -189,10 +189,10 @@ def install(monkeypatch: Any) -> Claims:
     claims = Claims()
     execute, take, claim, get = ItemStatements._execute, turns.take, chunks.claim, registry.get
 
-    def execute_stepwise(sql: str, values: tuple[Any, ...]) -> bool:
+    def execute_stepwise(statements: ItemStatements, sql: str, values: tuple[Any, ...]) -> bool:
         if (player := present_player()) is not None:
             player.pause_before_a_statement()
-        stop = execute(sql, values)
+        stop = execute(statements, sql, values)
         if isinstance(player, Worker):
             claims.recorded(values[0], values[1])
         return stop
@@ -214,7 +214,7 @@ def install(monkeypatch: Any) -> Claims:
             raise UnknownOperation(name)
         return get(name)
 
-    monkeypatch.setattr(ItemStatements, "_execute", staticmethod(execute_stepwise))
+    monkeypatch.setattr(ItemStatements, "_execute", execute_stepwise)
     monkeypatch.setattr(turns, "take", take_noting)
     monkeypatch.setattr(chunks, "claim", claim_noting)
     monkeypatch.setattr(registry, "get", get_unless_ignorant)

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bulkops import services, tallies
+from bulkops.clock import from_now
+from bulkops.metrics.collector import HISTOGRAMS
+from bulkops.models import Cluster
+from bulkops.tallies import Count
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,3 +38,18 @@ def scrape(client: Client, opened: str) -> Callable[[], dict[str, Any]]:
         return {family.name: family for family in text_string_to_metric_families(answer.content.decode())}
 
     return families
+
+
+@pytest.fixture
+def labels(owner: Any, scrape: Callable[[], dict[str, Any]]) -> dict[str, set[str]]:
+    """Every sample's name with its labels; each family has a sample."""
+    Cluster.objects.create(name="c", alive_until=from_now(60), workers=1, queues=["default"])
+    services.submit(user=owner, operation="note", items=["a"])
+    for name, (_, _, of, bounds) in HISTOGRAMS.items():
+        tallies.add(Count(name, tuple("x" for _ in of), (1,) * (len(bounds) + 1)))
+    found: dict[str, set[str]] = {}
+    for name, family in scrape().items():
+        assert family.samples, f"{name} has no sample here"
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found

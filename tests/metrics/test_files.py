@@ -10,33 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bulkops import services, tallies
-from bulkops.clock import from_now
-from bulkops.metrics.collector import HISTOGRAMS
-from bulkops.models import Cluster
-from bulkops.tallies import Count
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "bulkops/contrib/observability"
 NAME = re.compile(r"\bbulkops_[a-z_]+\b")
 OF_A_HISTOGRAM = {"le"}
-
-
-@pytest.fixture
-def labels(owner, scrape) -> dict[str, set[str]]:
-    """Every sample's name with its labels; each family has a sample."""
-    Cluster.objects.create(name="c", alive_until=from_now(60), workers=1, queues=["default"])
-    services.submit(user=owner, operation="note", items=["a"])
-    for name, (_, _, of, bounds) in HISTOGRAMS.items():
-        tallies.add(Count(name, tuple("x" for _ in of), (1,) * (len(bounds) + 1)))
-    found: dict[str, set[str]] = {}
-    for name, family in scrape().items():
-        assert family.samples, f"{name} has no sample here"
-        for sample in family.samples:
-            found.setdefault(sample.name, set()).update(sample.labels)
-    return found
 
 
 def rules() -> list[dict]:

@@ -113,7 +113,8 @@ def test_the_same_seed_makes_the_same_luck(customer, conduct):
 def test_the_shares_are_about_what_was_asked_for(conduct):
     from payments.luck import luck_of
 
-    lucks = [luck_of(conduct(busy=0.1, down=0.2, cut=0.3, refused=0.4), f"C-{n}", 0) for n in range(2_000)]
+    conducted = conduct(busy=0.1, down=0.2, cut=0.3, refused=0.4)
+    lucks = [luck_of(conducted, f"C-{n}", 0) for n in range(2_000)]
     for share, met in (
         (0.1, sum(luck.trouble == 429 for luck in lucks)),
         (0.2, sum(luck.trouble == 503 for luck in lucks)),

@@ -343,7 +343,7 @@ def test_a_provider_that_stays_away_stops_the_job_before_every_order_has_failed(
     [(b"", "no answer came back ("), (http_answer(CREATED, b"{", length=9), "no answer came back (")],
 )
 def test_a_provider_that_falls_silent_is_left_after_a_while(rude, orders, run, monkeypatch, answer, words):
-    monkeypatch.setattr(provider, "TIMEOUT", provider.httpx.Timeout(0.2))
+    monkeypatch.setattr(provider, "TIMEOUT", dict.fromkeys(provider.TIMEOUT, 0.2))
     rude(answer, silent=True)
     outcome = outcome_of(run(HOLDING, items=["A-1"]))
     assert outcome.state == "in_doubt"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
-from bulkops import item_values, registry, services, states
+from bulkops import item_values, registry, services, states, uploaded_files
 from bulkops.models import Job, Manifest
+from bulkops.signals import job_pruned
 from bulkops.web.again import Again
 from tests.sample.operations import Guarded
 from tests.web.conftest import logged_in
@@ -176,30 +179,72 @@ def test_the_same_items_are_checked_again(as_owner: Client, owner: Any) -> None:
 def test_a_retrys_items_are_its_own(as_owner: Client, owner: Any) -> None:
     first = ended(owner, "deposit", params={"amount": 5}, items=[1, 2])
     retry = services.retry(job=first, actor=owner, items="unprocessed")
-    again = Again(retry, registry.get("deposit"))
+    again = Again(retry, registry.get("deposit"), owner)
     assert again.had_items_of_its_own
     assert not again.offers_items  # a worker has not collected them yet
     assert any(NOTHING_MORE in sentence for sentence in again.sentences)
     assert any("takes all that it finds" in sentence for sentence in again.sentences)
 
 
-def test_files_are_to_be_chosen_again(owner: Any) -> None:
-    files = registry.get("process-files")
-    again = Again(Job(operation="process-files", owner=owner, total=3, upload="batch"), files)
-    assert not again.offers_items
-    assert again.sentences == ["Its files are not taken again: choose them below."]
+COPY = "/operations/copy-files/"
+
+
+@pytest.fixture
+def copied(as_owner: Client) -> Job:
+    """A run with two files that somebody chose, over."""
+    files = [SimpleUploadedFile(name, name.encode()) for name in ("a.txt", "b.txt")]
+    as_owner.post(COPY, {"files": files, "action": "start"})
+    job = Job.objects.get()
+    services.cancel(job=job, actor=job.owner)
+    return job
+
+
+def test_files_are_taken_again_by_whoever_chose_them_and_stay_as_long_as_one_job_has_them(
+    as_owner: Client, copied: Job
+) -> None:
+    form = form_of(as_owner, copied)
+    assert "Take the same 2 items again" in form.content.decode()
+    preview = as_owner.post(COPY, hidden(form) | {"same_items": "on", "action": "preview"})
+    assert '<td class="value">a.txt</td>' in preview.content.decode()
+    as_owner.post(COPY, hidden(preview) | {"action": "start"})
+    second = Job.objects.exclude(pk=copied.pk).get()
+    assert list(item_values.every(second)) == list(item_values.every(copied))
+    assert second.upload == copied.upload
+    job_pruned.send(sender=Job, job_id=copied.pk, operation=copied.operation, results=())
+    item = next(item_values.every(second))
+    with uploaded_files.open_file(item, second.upload) as file:
+        assert file.read() == b"a.txt"
+
+
+def test_files_that_are_gone_are_to_be_chosen_again(as_owner: Client, copied: Job) -> None:
+    form = form_of(as_owner, copied)
+    uploaded_files.drop(copied.upload)
+    assert "Its files are no longer there: choose them below." in form_of(as_owner, copied).content.decode()
+    late = as_owner.post(COPY, hidden(form) | {"same_items": "on", "action": "start"})
+    assert (late.status_code, Job.objects.count()) == (422, 1)
+
+
+def test_somebody_elses_files_are_not_offered_even_to_those_who_may_see_the_job(
+    person: Callable[..., Any], copied: Job
+) -> None:
+    operator = logged_in(person("operator", "bulkops.view_job"))
+    page = unescape(form_of(operator, copied).content.decode())
+    assert "Its files are somebody else's: choose your own below." in page
+    assert "same_items" not in page
+    operator.post(COPY, {"again": str(copied.pk), "same_items": "on", "action": "start"})
+    assert Job.objects.count() == 1
 
 
 def test_more_items_than_a_file_may_have_are_not_taken_again(settings: Any, owner: Any) -> None:
     job = ended(owner, "note", items=["a", "b"])
-    assert Again(job, registry.get("note")).offers_items
+    assert Again(job, registry.get("note"), owner).offers_items
     settings.BULKOPS = {"file_items": 1}
-    assert not Again(job, registry.get("note")).offers_items
+    assert not Again(job, registry.get("note"), owner).offers_items
 
 
 def test_a_parameter_that_the_form_no_longer_has_is_left_out(owner: Any) -> None:
     job = Job(operation="guarded", owner=owner, params={"token": "hush", "colour": "red"})
-    assert Again(job, Guarded()).params == {}
+    assert Again(job, Guarded(), owner).params == {}
 
 
 @pytest.mark.parametrize("state", sorted(states.ENDED))

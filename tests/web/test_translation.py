@@ -176,6 +176,10 @@ POLISH = {
     "Completed, with errors": ["Zakończone z błędami"],
     "completed with errors": ["zakończone z błędami"],
     "This job cannot be paused any more.": ["Tego zadania nie można już wstrzymać."],
+    "Item %(number)s": ["Element %(number)s"],
+    "Item %(position)s is not in doubt.": ["Element %(position)s nie jest wątpliwy."],
+    "Line %(line)s: %(message)s": ["Wiersz %(line)s: %(message)s"],
+    "this is not JSON: %(msg)s at column %(colno)s.": ["to nie jest JSON: %(msg)s w kolumnie %(colno)s."],
     "The request cannot be read": ["Nie można odczytać żądania"],
     "%(n)s min": ["%(n)s min."],
 }
@@ -243,6 +247,18 @@ def test_states_figures_and_buttons_are_in_the_readers_language(polish: None, st
     assert "5 min." in page
     assert "Zakończone z błędami" in seen(stage, "/jobs/")
     assert "<h1>Nie można odczytać żądania</h1>" in seen(stage, "/problems/malformed")
+
+
+def test_a_refusal_is_in_the_readers_language_and_counts_items_as_pages_do(polish: None, stage: Stage) -> None:
+    job = stage.job(JobState.COMPLETED, counts={"succeeded": 40})
+    client = Client()
+    client.force_login(stage.owner)
+    refused = client.post(f"{job.get_absolute_url()}pause/")
+    assert "Tego zadania nie można już wstrzymać." in refused.content.decode()
+    undecided = client.post(f"{job.get_absolute_url()}items/16/decide/", {"decision": "done"})
+    assert "Element 17 nie jest wątpliwy." in undecided.content.decode()
+    unread = client.post("/operations/rows/", {"items": '[{"name": "a"}', "input_format": "json", "action": "start"})
+    assert "Wiersz 1: to nie jest JSON" in unread.content.decode()
 
 
 def test_programs_and_the_shell_are_answered_in_english_all_the_same(

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import IO
 
-from pypdf import PdfReader
-from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
-
+from bulkops import packages
 from bulkops.contrib.files.problems import Corrupt, Encrypted, FileProblem, TooLarge
+
+packages.need("pypdf")
 
 MAX_PAGES = 2_000
 MAX_TEXT_CHARS = 5_000_000
@@ -34,6 +34,8 @@ class Document:
 
 def read(file: IO[bytes]) -> Document:
     """Read all pages' text. Raises Encrypted, TooLarge or Corrupt."""
+    from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
+
     try:
         return _read(file)
     except FileProblem:
@@ -49,6 +51,8 @@ def read(file: IO[bytes]) -> Document:
 
 
 def _read(file: IO[bytes]) -> Document:
+    from pypdf import PdfReader
+
     reader = PdfReader(file, strict=False)
     # The empty password opens those that only forbid things.
     if reader.is_encrypted and not reader.decrypt(""):

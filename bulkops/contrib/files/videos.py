@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-import av
-
+from bulkops import packages
 from bulkops.contrib.files.problems import Corrupt, FileProblem, TooLarge
 
 if TYPE_CHECKING:
     from PIL import Image
+
+packages.need("av")
 
 DEMUXERS = {"video/mp4": "mov", "video/x-matroska": "matroska", "video/x-msvideo": "avi"}
 """FFmpeg is told the format: left to guess, it would take a text for a playlist and open what that names."""
@@ -39,6 +40,8 @@ class Film:
 
 def read(file: IO[bytes], kind: str) -> Film:
     """Read a video of that media type. Raises Corrupt or TooLarge."""
+    import av
+
     try:
         form = DEMUXERS[kind]
         with av.open(file, "r", format=form, container_options=OPTIONS, metadata_errors="replace") as container:
@@ -53,6 +56,8 @@ def read(file: IO[bytes], kind: str) -> Film:
 
 
 def _read(container: Any) -> Film:
+    import av
+
     if not container.streams.video:
         raise Corrupt("The video has no pictures in it.")
     stream = container.streams.video[0]
@@ -80,6 +85,8 @@ def _read(container: Any) -> Film:
 
 def _through(container: Any, stream: Any) -> tuple[Image.Image, float]:
     """The first picture, and how far the packets of all streams go in seconds; none is decoded after the picture."""
+    from av.error import InvalidDataError
+
     picture: Image.Image | None = None
     ends = 0.0
     for number, packet in enumerate(container.demux()):
@@ -89,7 +96,7 @@ def _through(container: Any, stream: Any) -> tuple[Image.Image, float]:
         if at is not None and packet.time_base is not None:
             ends = max(ends, float((at + (packet.duration or 0)) * packet.time_base))
         if picture is None and packet.stream is stream and number < MAX_PACKETS_TO_A_PICTURE:
-            with suppress(av.error.InvalidDataError):
+            with suppress(InvalidDataError):
                 picture = next((_image(frame) for frame in packet.decode()), None)
     if picture is None:
         raise Corrupt("The video is broken: no picture in it can be read.")

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from bulkops import packages
 from bulkops.contrib.vectors.models import Metric
 from bulkops.exceptions import BulkopsError
 
 if TYPE_CHECKING:
     import numpy as np
 
-if find_spec("numpy") is None:
-    raise ModuleNotFoundError("No module named 'numpy'", name="numpy")  # said at the start, not by each item
+packages.need("numpy")
 
 MOST_DIMENSIONS = 16_000
 """What pgvector's type takes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
 
 from bulkops.management.terminal import TerminalCommand, find_user, printable, table
 from bulkops.models import DeliveryAttempt, Endpoint
@@ -36,8 +36,13 @@ class Command(TerminalCommand):
         counted = found.select_related("owner").annotate(
             waiting=Count("deliveries", Q(deliveries__state=DeliveryState.PENDING)),
             failed=Count("deliveries", Q(deliveries__state=DeliveryState.FAILED)),
+            newest=Subquery(
+                DeliveryAttempt.objects.filter(delivery__endpoint=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+            ),
         )
-        rows = [as_object(one) for one in counted]
+        counted = counted.order_by("created_at", "pk")  # a model's own order does not hold where rows are counted
+        attempts = DeliveryAttempt.objects.defer("answer").in_bulk([one.newest for one in counted if one.newest])
+        rows = [as_object(one, attempts.get(one.newest)) for one in counted]
         if options["json"]:
             self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2, default=str))
         elif rows:
@@ -46,9 +51,8 @@ class Command(TerminalCommand):
             self.note("There is no webhook. Users make them at /webhooks/ or over the API.")
 
 
-def as_object(endpoint: Any) -> dict[str, Any]:
-    """One endpoint as JSON types."""
-    last = DeliveryAttempt.objects.filter(delivery__endpoint=endpoint).last()
+def as_object(endpoint: Any, last: DeliveryAttempt | None) -> dict[str, Any]:
+    """One endpoint as JSON types, with its last attempt."""
     return {
         "id": str(endpoint.pk),
         "owner": endpoint.owner.get_username(),

@@ -55,7 +55,7 @@ SELECT xact_commit + xact_rollback, sessions FROM pg_stat_database WHERE datname
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     # From a database beside both, so that the asking is in no count.
     with stage.database("asking") as asking, stage.cluster(workers=2), daemons.stock(stage) as stock:
-        stock.close()
+        stock.helper.close()
         time.sleep(SETTLES_SECONDS)
         line = psycopg2.connect(asking)
         line.autocommit = True

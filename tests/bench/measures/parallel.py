@@ -1,40 +1,41 @@
-"""*parallel*: one job on several workers against the same on one; all of a cluster of 16, of which the others wait."""
+"""*parallel*: a job on several workers against one on one worker, each on a cluster of its own."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.figures import Figure
+from tests.bench.operations import queue_of
+from tests.bench.racing import JobRacer, race
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.bench.racing import Racer
     from tests.bench.stage import Stage
-
-WORKERS = 16
 
 FIGURES = (
     Figure(
         name="parallel, 2",
         words="items that do nothing, 2 workers ÷ one worker",
-        of="two",
-        against="one",
+        of="nothing.2",
+        against="nothing.1",
         at_least=1.5,
     ),
     Figure(
         name="parallel, 4",
         words="items that do nothing, 4 workers ÷ one worker",
-        of="four",
-        against="one",
+        of="nothing.4",
+        against="nothing.1",
         at_least=2,
     ),
     Figure(
         name="parallel, 16",
         words="items that wait 2 ms, 16 workers ÷ one worker",
-        of="sixteen_waiting",
-        against="one_waiting",
+        of="wait.16",
+        against="wait.1",
         at_least=10,
     ),
 )
@@ -42,14 +43,13 @@ FIGURES = (
 
 @contextmanager
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
-    with stage.cluster(workers=WORKERS):
+    with ExitStack() as stack:
+        clusters = {n: stack.enter_context(stage.cluster(workers=n, queues=queue_of(n))) for n in (1, 2, 4, 16)}
+
+        def racers(operation: str, *numbers: int) -> dict[str, Racer]:
+            return {str(n): JobRacer(stage, clusters[n], f"{operation}-{n}", workers=n) for n in numbers}
+
         yield {
-            name: partial(stage.steady_rate, operation, parallelism=workers)
-            for name, operation, workers in (
-                ("one", "bench-nothing", 1),
-                ("two", "bench-nothing", 2),
-                ("four", "bench-nothing", 4),
-                ("one_waiting", "bench-wait", 1),
-                ("sixteen_waiting", "bench-wait", WORKERS),
-            )
+            "nothing": partial(race, racers("bench-nothing", 1, 2, 4), stage.race_seconds),
+            "wait": partial(race, racers("bench-wait", 1, 16), stage.race_seconds),
         }

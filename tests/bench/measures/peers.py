@@ -1,7 +1,7 @@
-"""*peers*: whole jobs of items that do nothing, from submission to end, against what people use instead.
+"""*peers*: items that do nothing, against what people use instead.
 
-One task that reports each item runs on one process, whatever there is besides; it is compared with a job on one worker
-or two, as each figure says. One task per item has two processes, as the job then has. Redis keeps nothing on disk.
+One task that reports each item is raced with a job; it has one process, whatever there is besides. With a task for
+each item, whole jobs of few items are compared, from submission to end. Redis keeps nothing on disk.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench import daemons, peers_environment
 from tests.bench.figures import Figure
+from tests.bench.operations import queue_of
+from tests.bench.racing import JobRacer, TaskRacer, race
 from tests.bench.rounds import NotMeasured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from tests.bench.racing import Racer
     from tests.bench.stage import Stage
 
-LOOP_ITEMS, QUICK_LOOP_ITEMS = 6_000, 1_000
+ITEMS, QUICK_ITEMS = 4_000, 1_000
 TASKS, QUICK_TASKS = 300, 60
 
 FIGURES = (
     Figure(
         name="peers, django-q2, saving",
-        words="one worker ÷ one task of stock django-q2 that saves a counter after each item",
-        of="one",
-        against="stock_saving",
+        words="one worker ÷ a task of stock django-q2 that saves a counter after each item",
+        of="saving.worker",
+        against="saving.stock",
         at_least=1.8,
     ),
     Figure(
@@ -55,49 +58,55 @@ FIGURES = (
     Figure(
         name="peers, Celery",
         words="2 workers ÷ a Celery task that reports each item to Redis, where nothing is durable",
-        of="two",
-        against="celery_reporting",
+        of="reporting.strict",
+        against="reporting.celery",
         at_least=1,
     ),
     Figure(
         name="peers, Celery, relaxed",
         words='2 workers with `durability = "relaxed"` ÷ the same',
-        of="two_relaxed",
-        against="celery_reporting",
+        of="reporting.relaxed",
+        against="reporting.celery",
         at_least=2,
     ),
     Figure(
         name="peers, Celery, halves",
-        words="2 workers ÷ two such Celery tasks at the same time, each with half of the items",
-        of="two",
-        against="celery_halves",
+        words="2 workers ÷ two such Celery tasks at the same time",
+        of="halves.strict",
+        against="halves.celery",
     ),
 )
 
 
 @contextmanager
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
-    loop, tasks = (QUICK_LOOP_ITEMS, QUICK_TASKS) if stage.quick else (LOOP_ITEMS, TASKS)
+    items, tasks = (QUICK_ITEMS, QUICK_TASKS) if stage.quick else (ITEMS, TASKS)
     python, redis = peers_environment.python(), shutil.which("redis-server")
     missing = NotMeasured("not installed: --install-peers") if python is None else None
     no_redis = NotMeasured("not installed: redis-server") if redis is None else None
     with ExitStack() as stack:
-        found: dict[str, Any] = {}
-        stack.enter_context(stage.cluster(workers=2))
+        one, two = (stack.enter_context(stage.cluster(workers=n, queues=queue_of(n))) for n in (1, 2))
         stock = stack.enter_context(daemons.stock(stage))
-        found["one"] = partial(stage.whole_rate, "bench-nothing", loop)
-        found["two"] = partial(stage.whole_rate, "bench-nothing", loop, parallelism=2)
-        found["two_relaxed"] = partial(stage.whole_rate, "bench-nothing-relaxed", loop, parallelism=2)
-        found["stock_saving"] = partial(stock.ask, "save_per_item", items=loop)
-        found["stock_tasks"] = partial(stock.ask, "task_per_item", items=tasks)
-        found["procrastinate_tasks"] = missing
-        found |= dict.fromkeys(("celery_reporting", "celery_halves", "celery_tasks"), missing or no_redis)
+        found: dict[str, Any] = {
+            "two": partial(stage.whole_rate, "bench-nothing-2", items, parallelism=2),
+            "stock_tasks": partial(stock.helper.ask, "task_per_item", items=tasks),
+            "saving": _raced(stage, worker=JobRacer(stage, one, "bench-nothing-1"), stock=TaskRacer(stock)),
+            "procrastinate_tasks": missing,
+            **dict.fromkeys(("reporting", "halves", "celery_tasks"), missing or no_redis),
+        }
         if python:
             procrastinate = stack.enter_context(daemons.procrastinate(stage, python))
-            found["procrastinate_tasks"] = partial(procrastinate.ask, "task_per_item", items=tasks)
+            found["procrastinate_tasks"] = partial(procrastinate.helper.ask, "task_per_item", items=tasks)
         if python and redis:
             celery = stack.enter_context(daemons.celery(stage, python, redis))
-            found["celery_reporting"] = partial(celery.ask, "update_state", items=loop)
-            found["celery_halves"] = partial(celery.ask, "update_state_twice", items=loop)
-            found["celery_tasks"] = partial(celery.ask, "task_per_item", items=tasks)
+            found["celery_tasks"] = partial(celery.helper.ask, "task_per_item", items=tasks)
+            relaxed_cluster = stack.enter_context(stage.cluster(workers=2, queues="bench-relaxed"))
+            strict = JobRacer(stage, two, "bench-nothing-2", workers=2)
+            relaxed = JobRacer(stage, relaxed_cluster, "bench-nothing-relaxed", workers=2)
+            found["reporting"] = _raced(stage, strict=strict, relaxed=relaxed, celery=TaskRacer(celery, tasks=1))
+            found["halves"] = _raced(stage, strict=strict, celery=TaskRacer(celery, tasks=2))
         yield found
+
+
+def _raced(stage: Stage, **racers: Racer) -> Callable[[], dict[str, float]]:
+    return partial(race, racers, stage.race_seconds)

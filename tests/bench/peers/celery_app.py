@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import Any
@@ -14,11 +15,10 @@ app = Celery("bench", broker=URL, backend=URL)
 
 
 @app.task(bind=True)
-def loop(self: Any, items: int) -> float:
-    """One task for all items: each does nothing, and the progress goes to Redis; when it ended."""
-    for done in range(1, items + 1):
-        self.update_state(state="PROGRESS", meta={"done": done, "total": items})
-    return time.time()
+def loop(self: Any) -> None:
+    """One task for all items: each does nothing, and the progress goes to Redis; until it is revoked."""
+    for done in itertools.count(1):
+        self.update_state(state="PROGRESS", meta={"done": done})
 
 
 @app.task

@@ -1,26 +1,37 @@
-"""Sends tasks to Celery and says how long they took."""
+"""Sends tasks to Celery and says how far or how fast they were."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from celery import chord, group
 
 from tests.bench.answering import serve
 from tests.bench.peers.celery_app import last, loop, nothing
 
-
-def update_state(*, items: int) -> float:
-    """Items a second of one task that reports each, from its sending to its end."""
-    began = time.time()
-    return items / (loop.delay(items).get(timeout=120) - began)
+begun: list[Any] = []
 
 
-def update_state_twice(*, items: int) -> float:
-    """The same with half of the items in each of two tasks at the same time."""
-    began = time.time()
-    both = [loop.delay(items // 2) for _ in range(2)]
-    return items / (max(one.get(timeout=120) for one in both) - began)
+def begin(*, tasks: int) -> bool:
+    """Send so many tasks that report each item."""
+    begun[:] = [loop.delay() for _ in range(tasks)]
+    return True
+
+
+def done() -> int:
+    """What they have reported last, all together; 0 until each has."""
+    told = [one.info for one in begun]
+    return sum(one["done"] for one in told) if all(isinstance(one, dict) for one in told) else 0
+
+
+def end() -> bool:
+    """Revoke them, which kills their processes; others take their place."""
+    for one in begun:
+        one.revoke(terminate=True)
+    while not all(one.ready() for one in begun):
+        time.sleep(0.05)
+    return True
 
 
 def task_per_item(*, items: int) -> float:
@@ -31,4 +42,4 @@ def task_per_item(*, items: int) -> float:
 
 
 if __name__ == "__main__":
-    serve({"update_state": update_state, "update_state_twice": update_state_twice, "task_per_item": task_per_item})
+    serve({"begin": begin, "done": done, "end": end, "task_per_item": task_per_item})

@@ -7,7 +7,7 @@ class Progress(models.Model):
     """How far a loop is: what a project without bulkops would keep."""
 
     done = models.IntegerField(default=0)
-    ended_at = models.FloatField(null=True)
+    process = models.IntegerField(null=True)
 
     class Meta:
         app_label = "stock"

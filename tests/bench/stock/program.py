@@ -1,7 +1,9 @@
-"""Makes the stock project's database, sends it tasks, and says how long they took."""
+"""Makes the stock project's database, sends it tasks, and says how far or how fast they were."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 
@@ -13,19 +15,34 @@ def prepare() -> bool:
     return True
 
 
-def save_per_item(*, items: int) -> float:
-    """Items a second of one task that saves after each, from its sending to its end."""
+def begin_saving() -> bool:
+    """Send one task that saves after each item."""
     from django_q.tasks import async_task
 
     from tests.bench.stock.models import Progress
 
-    progress, began = Progress.objects.create(), time.time()
-    async_task("tests.bench.stock.tasks.save_each", progress.pk, items)
-    while progress.ended_at is None:
+    async_task("tests.bench.stock.tasks.save_each", Progress.objects.create().pk)
+    return True
+
+
+def done() -> int:
+    """What it has saved last."""
+    from tests.bench.stock.models import Progress
+
+    return Progress.objects.latest("pk").done
+
+
+def end() -> bool:
+    """Have it return, and wait until it has."""
+    from django_q.models import Task
+
+    from tests.bench.stock.models import Progress
+
+    os.kill(Progress.objects.latest("pk").process, signal.SIGUSR1)
+    while not Task.objects.exists():
         time.sleep(0.05)
-        progress.refresh_from_db()
-    assert progress.done == items
-    return items / (progress.ended_at - began)
+    Task.objects.all().delete()
+    return True
 
 
 def task_per_item(*, items: int) -> float:
@@ -34,13 +51,13 @@ def task_per_item(*, items: int) -> float:
     from django_q.models import Task
     from django_q.tasks import async_task
 
-    Task.objects.all().delete()
     began = time.time()
     for item in range(items):
         async_task("tests.bench.stock.tasks.nothing", item)
     while Task.objects.count() < items:
         time.sleep(0.05)
     stopped = Task.objects.aggregate(last=Max("stopped"))["last"]
+    Task.objects.all().delete()
     return items / (stopped.timestamp() - began)
 
 
@@ -50,4 +67,4 @@ if __name__ == "__main__":
     from tests.bench.answering import serve
 
     django.setup()
-    serve({"prepare": prepare, "save_per_item": save_per_item, "task_per_item": task_per_item})
+    serve({"prepare": prepare, "begin": begin_saving, "done": done, "end": end, "task_per_item": task_per_item})

@@ -1,0 +1,212 @@
+"""Races: who takes part runs side by side, one at a time for a quarter of a second while the others stand still.
+
+A disk or a neighbour that is slow for some seconds is then slow for all of them, which taking turns of several seconds
+cannot have. Standing still is SIGSTOP, for less time than a leader lets a worker be frozen.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.db.models import Sum
+
+from bulkops.models import Outcome
+from tests.bench import statement
+from tests.clusters import wait_for
+from ticketing.models import Ticket
+
+if TYPE_CHECKING:
+    from tests.bench.daemons import Daemon
+    from tests.bench.stage import Helper, Stage
+    from tests.clusters import RealCluster
+
+LEG_SECONDS = 0.25
+SETTLES_SECONDS = 0.05
+"""For what the server still has in hand when its client is stopped."""
+FIRST_SECONDS = 60.0
+
+
+class Racer(Protocol):
+    """Who takes part."""
+
+    def begin(self) -> None:
+        """Start to work."""
+
+    def processes(self) -> list[int]:
+        """Once it works: those that stand still when it is not its turn."""
+
+    def count(self) -> int:
+        """Items committed, by the database."""
+
+    def end(self) -> None:
+        """Stop working; its processes run."""
+
+
+def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
+    """Items a second of each, over so many seconds of its own."""
+    begun: list[Racer] = []
+    processes: dict[str, list[int]] = {}
+    try:
+        for name, racer in racers.items():
+            begun.append(racer)
+            racer.begin()
+            wait_for(racer.count, FIRST_SECONDS, f"the first item of {name}")
+            processes[name] = racer.processes()
+            _signal(processes[name], signal.SIGSTOP)
+        time.sleep(SETTLES_SECONDS)
+        before = {name: racer.count() for name, racer in racers.items()}
+        took = dict.fromkeys(racers, 0.0)
+        names = list(racers)
+        while min(took.values()) < seconds:
+            random.shuffle(names)
+            for name in names:
+                took[name] += _leg(processes[name])
+        done = {name: racer.count() - before[name] for name, racer in racers.items()}
+    finally:
+        for pids in processes.values():
+            _signal(pids, signal.SIGCONT)
+        for racer in begun:
+            racer.end()
+    return {name: done[name] / took[name] for name in racers}
+
+
+def _leg(pids: list[int]) -> float:
+    began = time.perf_counter()
+    _signal(pids, signal.SIGCONT)
+    time.sleep(LEG_SECONDS)
+    _signal(pids, signal.SIGSTOP)
+    took = time.perf_counter() - began
+    time.sleep(SETTLES_SECONDS)
+    return took
+
+
+def _signal(pids: list[int], which: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, which)
+
+
+class JobRacer:
+    """A job on a cluster that has nothing else to do."""
+
+    def __init__(
+        self, stage: Stage, cluster: RealCluster, operation: str, *, items: list[Any] | None = None, workers: int = 1
+    ) -> None:
+        self._stage, self._cluster, self._operation = stage, cluster, operation
+        self._items, self._workers = items, workers
+
+    def begin(self) -> None:
+        self.job = self._stage.big_job(self._operation, self._items, self._workers)
+
+    def processes(self) -> list[int]:
+        return self._cluster.workers()
+
+    def count(self) -> int:
+        return Outcome.objects.filter(job=self.job, state="succeeded").count()
+
+    def end(self) -> None:
+        self.job.refresh_from_db()
+        assert self.job.slot is not None, "the job ended within the race: it had too few items"
+        self._stage.end(self.job)
+        assert not Outcome.objects.filter(job=self.job).exclude(state="succeeded").exists(), "items failed"
+
+
+class PgbenchRacer:
+    """`pgbench` on one connection, with the item's own statement, on the chunks of a job that no worker takes."""
+
+    def __init__(self, stage: Stage, program: str) -> None:
+        self._stage, self._program = stage, program
+
+    def begin(self) -> None:
+        self.job = self._stage.big_job("bench-unserved")
+        script = self._stage.folder / "item.sql"
+        script.write_text(statement.for_pgbench(statement.room(self.job)))
+        options = ["-n", "-M", "prepared", "-c1", "-j1", "-T", "3600", "-D", "item=0", "-f", str(script)]
+        self._process = subprocess.Popen(
+            [self._program, *options, self._stage.owned.url],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def processes(self) -> list[int]:
+        return [self._process.pid]
+
+    def count(self) -> int:
+        assert self._process.poll() is None, "pgbench ended"
+        return Outcome.objects.filter(job=self.job).count()
+
+    def end(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+        _, said = self._process.communicate(timeout=10)
+        assert not re.search("error", said), said
+        self._stage.end(self.job)
+
+
+class StatementRacer:
+    """The same as a loop in Python, on the driver's own cursor."""
+
+    def __init__(self, stage: Stage, helper: Helper) -> None:
+        self._stage, self._helper = stage, helper
+
+    def begin(self) -> None:
+        self.job = self._stage.big_job("bench-unserved")
+        room = statement.room(self.job)
+        self._helper.tell("statement", first=room.first, size=room.size, epoch=room.epoch)
+
+    def processes(self) -> list[int]:
+        return [self._helper.pid]
+
+    def count(self) -> int:
+        return Outcome.objects.filter(job=self.job).count()
+
+    def end(self) -> None:
+        self._helper.interrupt()
+        self._stage.end(self.job)
+
+
+class OwnCodeRacer:
+    """An operation's own code in `atomic()`, without a job; counted by what it changes: tickets' prices, by one."""
+
+    def __init__(self, helper: Helper, operation: str, tickets: list[int]) -> None:
+        self._helper, self._operation, self._tickets = helper, operation, tickets
+
+    def begin(self) -> None:
+        self._before = self._sum()
+        self._helper.tell("own_code", operation=self._operation, items=self._tickets)
+
+    def processes(self) -> list[int]:
+        return [self._helper.pid]
+
+    def count(self) -> int:
+        return self._sum() - self._before
+
+    def end(self) -> None:
+        self._helper.interrupt()
+
+    def _sum(self) -> int:
+        return Ticket.objects.filter(pk__in=self._tickets).aggregate(sum=Sum("price"))["sum"]
+
+
+class TaskRacer:
+    """A task of another system, told by a helper to begin, to say how far it is, and to end."""
+
+    def __init__(self, daemon: Daemon, **how: Any) -> None:
+        self._daemon, self._how = daemon, how
+
+    def begin(self) -> None:
+        self._daemon.helper.ask("begin", **self._how)
+
+    def processes(self) -> list[int]:
+        return self._daemon.processes()
+
+    def count(self) -> int:
+        return self._daemon.helper.ask("done")
+
+    def end(self) -> None:
+        self._daemon.helper.ask("end")

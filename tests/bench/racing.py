@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Sum
@@ -50,14 +51,14 @@ class Racer(Protocol):
 
 def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
     """Items a second of each, over so many seconds of its own."""
-    begun: list[Racer] = []
     processes: dict[str, list[int]] = {}
-    try:
+    with ExitStack() as after:
         for name, racer in racers.items():
-            begun.append(racer)
+            after.callback(racer.end)
             racer.begin()
             wait_for(racer.count, FIRST_SECONDS, f"the first item of {name}")
             processes[name] = racer.processes()
+            after.callback(_signal, processes[name], signal.SIGCONT)
             _signal(processes[name], signal.SIGSTOP)
         time.sleep(SETTLES_SECONDS)
         before = {name: racer.count() for name, racer in racers.items()}
@@ -68,11 +69,6 @@ def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
             for name in names:
                 took[name] += _leg(processes[name])
         done = {name: racer.count() - before[name] for name, racer in racers.items()}
-    finally:
-        for pids in processes.values():
-            _signal(pids, signal.SIGCONT)
-        for racer in begun:
-            racer.end()
     return {name: done[name] / took[name] for name in racers}
 
 

@@ -210,12 +210,13 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fast tests first; in one of several processes, what takes longest.
+    """Fast tests first; in one of several processes, what takes longest, so that small files fill up the end.
 
     Browser tests are skipped where there is no browser, except in CI, where that is a failure.
     """
     if in_one_of_several(config):
-        items.sort(key=lambda item: lanes.place(item.nodeid)[0])
+        heavy = {lanes.place(item.nodeid) for item in items if item.get_closest_marker("slow") is not None}
+        items.sort(key=lambda item: (lanes.place(item.nodeid)[0], lanes.place(item.nodeid) not in heavy))
     else:
         items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     if CHROMIUM or os.environ.get("CI"):

@@ -121,10 +121,11 @@ class ItemRunner:
                 transaction.on_commit(mark)  # runs first of all hooks: tells a failing hook from a failing COMMIT
                 watched = ItemTransaction(self._database)
                 with self._database.execute_wrapper(watched.watch):
-                    returned = self._process(item, context)
+                    # In here too: what is lazy, or has a text of its own, may ask the database only now.
+                    result = success(self._process(item, context))
                 watched.check()
                 watched.spare_if_empty()
-                stop = self.statements.record(one, success(returned))
+                stop = self.statements.record(one, result)
         except BaseException as error:  # of the item, or of a hook that the author gave to `on_commit`
             if not committed:
                 raise

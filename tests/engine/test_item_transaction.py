@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils.functional import SimpleLazyObject
 from psycopg2 import extensions
 
 from bulkops import services
@@ -85,3 +86,29 @@ def test_the_chunk_and_its_outcomes_agree_whatever_was_sent():
     chunk = Chunk.objects.get(job=done.job)
     assert (chunk.cursor, chunk.succeeded, chunk.failed, chunk.finished) == (6, 4, 2, True)
     assert effects() == ["by the driver", "hook", "written"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_is_written_while_a_result_is_made_storable_is_the_items_own(owner, worker, monkeypatch, lost):
+    """A lazy value, or one whose text asks the database, is looked at after `process` has returned."""
+
+    def process(*_: Any) -> Any:
+        if lost:
+            with elsewhere() as other:
+                other.execute("UPDATE bulkops_chunk SET epoch = epoch + 1")
+                other.execute("COMMIT")
+        return SimpleLazyObject(lambda: str(Effect.objects.create(item="late").item))
+
+    monkeypatch.setattr(Note, "process", process)
+    services.submit(user=owner, operation="note", items=["a"])
+    worker.step()
+    assert (Outcome.objects.count(), effects()) == ((0, []) if lost else (1, ["late"]))
+
+
+def test_an_item_that_breaks_its_transaction_while_its_result_is_made_storable_fails(owner, worker, monkeypatch):
+    def process(*_: Any) -> Any:
+        return SimpleLazyObject(lambda: transaction.set_rollback(True))
+
+    monkeypatch.setattr(Note, "process", process)
+    job = worker.finish(services.submit(user=owner, operation="note", items=["a"]))
+    assert [one.state for one in Outcome.objects.filter(job=job)] == ["failed"]

@@ -139,9 +139,9 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
         "in_doubt": figures.in_doubt,
     }
     driver = connection.connection
-    watched = ItemTransaction()
     try:
         with transaction.atomic():
+            watched = ItemTransaction()
             with connection.execute_wrapper(watched.watch), holding(_in_hand(job, operation)):
                 returned = operation.finish(params, summary)
             # A connection closed in here would end the transaction without a word, and with it the job's end.

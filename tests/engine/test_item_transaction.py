@@ -48,6 +48,20 @@ class Sends(Operation):
     def do_fail(self) -> None:
         raise ValueError("after all")
 
+    def do_open(self) -> None:
+        transaction.atomic().__enter__()
+
+    def do_open_quietly(self) -> None:
+        """Without a savepoint nothing is sent."""
+        transaction.atomic(savepoint=False).__enter__()
+
+
+class SendsOutside(Sends):
+    """The same outside any transaction."""
+
+    name = "sends-outside"
+    transactional = False
+
 
 def effects() -> list[str]:
     return sorted(Effect.objects.values_list("item", flat=True))
@@ -112,3 +126,19 @@ def test_an_item_that_breaks_its_transaction_while_its_result_is_made_storable_f
     monkeypatch.setattr(Note, "process", process)
     job = worker.finish(services.submit(user=owner, operation="note", items=["a"]))
     assert [one.state for one in Outcome.objects.filter(job=job)] == ["failed"]
+
+
+@pytest.mark.parametrize("opens", ["open", "open_quietly"])
+@pytest.mark.parametrize("writes", ["write+", ""])
+def test_an_item_that_leaves_a_block_of_its_transaction_open_fails(opens, writes):
+    done = run(Sends, items=[f"{writes}{opens}", "write"])
+    assert [one.state for one in done.outcomes] == ["failed", "succeeded"]
+    assert "left a transaction open" in done.outcomes[0].message
+    assert effects() == ["written"]
+
+
+@pytest.mark.parametrize("opens", ["open", "open_quietly"])
+def test_outside_too_an_item_that_leaves_a_block_open_fails(opens):
+    done = run(SendsOutside, items=[opens, "write"])
+    assert [one.state for one in done.outcomes] == ["failed", "succeeded"]
+    assert "left a transaction open" in done.outcomes[0].message

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.utils.functional import SimpleLazyObject
-from psycopg2 import extensions
+from psycopg2 import DataError, extensions
 
-from bulkops import services
+from bulkops import services, storable
+from bulkops.engine.statements import ItemStatements
 from bulkops.models import Chunk, Outcome
 from bulkops.operation import Operation
 from bulkops.testing import run
 from tests.elsewhere import elsewhere
 from tests.sample.models import Effect
-from tests.sample.operations import Note
+from tests.sample.operations import Note, NoteOutside
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +55,17 @@ class Sends(Operation):
     def do_open_quietly(self) -> None:
         """Without a savepoint nothing is sent."""
         transaction.atomic(savepoint=False).__enter__()
+
+    def do_look_later(self) -> None:
+        """Have Django look, at its next use, whether the connection is still usable; by then it is not."""
+        transaction.on_commit(self.part)
+
+    @staticmethod
+    def part() -> None:
+        connection.health_check_enabled = True
+        connection.close_if_unusable_or_obsolete()
+        with elsewhere() as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
 
 
 class SendsOutside(Sends):
@@ -142,3 +154,25 @@ def test_outside_too_an_item_that_leaves_a_block_open_fails(opens):
     done = run(SendsOutside, items=[opens, "write"])
     assert [one.state for one in done.outcomes] == ["failed", "succeeded"]
     assert "left a transaction open" in done.outcomes[0].message
+
+
+@pytest.mark.parametrize("then", ["write", "nothing"])
+def test_a_connection_that_django_replaces_at_the_next_item_costs_nobody_an_item(then):
+    done = run(Sends, items=["look_later", then, then])
+    assert [(one.state, one.message) for one in done.outcomes] == [("succeeded", "")] * 3
+
+
+def test_a_success_whose_result_cannot_be_stored_says_so(owner, worker, monkeypatch):
+    real, refused = ItemStatements.record, []
+
+    def record(statements, one, result):
+        if not refused:
+            refused.append(one)
+            raise DataError("no such character in this database's encoding")
+        return real(statements, one, result)
+
+    monkeypatch.setattr(ItemStatements, "record", record)
+    monkeypatch.setattr(NoteOutside, "process", lambda *_: "\N{SNOWMAN}")
+    job = worker.finish(services.submit(user=owner, operation="note-outside", items=["a"]))
+    (kept,) = Outcome.objects.filter(job=job)
+    assert (kept.state, kept.result, kept.error_code, kept.message) == ("succeeded", None, "error", storable.UNREADABLE)

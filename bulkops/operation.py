@@ -12,13 +12,13 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django import forms
-from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
 from django.utils import translation
 from django.utils.translation import gettext
 
 from bulkops import result_files, uploaded_files
+from bulkops.conf import site_language
 from bulkops.exceptions import InvalidItems, InvalidParams, InvalidRate, ItemSkipped, plain
 from bulkops.storable import has_nul, strict_json
 
@@ -303,7 +303,7 @@ def _as_workers_read() -> AbstractContextManager[None]:
     A worker reads them again, and knows no reader. What is wrong is put into words later, in the language of whoever
     sent them.
     """
-    site = settings.LANGUAGE_CODE
+    site = site_language()
     return nullcontext() if translation.get_language() == site else translation.override(site)
 
 

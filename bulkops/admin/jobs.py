@@ -40,6 +40,8 @@ class JobChangeList(ReadOnlyChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """The page's jobs, each with its figures and its children."""
         super().get_results(request)
+        if self.query:
+            self.date_hierarchy = None  # it would read all jobs twice more, to offer what words have narrowed already
         jobs = list(self.result_list)
         figures = progress.of_many(jobs)
         children = defaultdict(list)

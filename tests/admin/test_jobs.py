@@ -44,6 +44,13 @@ def test_the_list_asks_no_more_for_many_jobs_than_for_few(operator, admin_of, pe
     assert few <= 15
 
 
+def test_a_search_reads_the_jobs_for_their_number_and_for_its_page_alone(operator, admin_of, job):
+    client = admin_of(operator)
+    with CaptureQueriesContext(connection) as asked:
+        client.get(JOBS, {"q": "Spring"})
+    assert len([one for one in asked if "Spring" in one["sql"]]) == 2
+
+
 def test_nothing_in_the_pages_needs_an_inline_style_or_script(operator, admin_of, job):
     client = admin_of(operator)
     for address in (JOBS, f"{JOBS}{job.pk}/change/", "/admin/bulkops/cluster/"):

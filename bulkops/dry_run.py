@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
+from django.utils.translation import gettext, gettext_noop
 
 from bulkops import manifests, result_files, sources, storable, uploaded_files
 from bulkops.conf import conf
@@ -43,10 +44,10 @@ LABELS = {
     OutcomeState.SKIPPED.value: "skipped",
     OutcomeState.FAILED.value: "failed",
     OutcomeState.IN_DOUBT.value: "in doubt",
-    OutcomeState.DEFERRED.value: "would be tried again",
-    NOT_TRIED: "not tried",
+    OutcomeState.DEFERRED.value: gettext_noop("would be tried again"),
+    NOT_TRIED: gettext_noop("not tried"),
 }
-OUTSIDE = (
+OUTSIDE = gettext_noop(
     "The items were not run: this operation works outside transactions, so what it does could not be undone. Try it"
     " with a job of one item instead."
 )
@@ -125,7 +126,7 @@ class _Runner:
                 found.problem, found.why_not = (why.message, "") if why.would_fail else ("", why.message)
                 return found
             if not self.operation.transactional:
-                found.why_not = OUTSIDE
+                found.why_not = gettext(OUTSIDE)
                 return found
             waiting = deque(enumerate(found.items))
             self._try_all(waiting, found.tried)
@@ -135,7 +136,9 @@ class _Runner:
                     self._try_all(waiting, found.tried)
             except DryRunBusy:
                 break
-        found.tried += [_not_tried(*one, "An item before it ended the dry run's transaction.") for one in waiting]
+        found.tried += [
+            _not_tried(*one, gettext("An item before it ended the dry run's transaction.")) for one in waiting
+        ]
         return found
 
     @contextmanager
@@ -149,7 +152,7 @@ class _Runner:
                         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(self.submission.user)])
                         (mine,) = cursor.fetchone()
                     if not mine:
-                        raise DryRunBusy
+                        raise DryRunBusy(gettext("A dry run of yours is going on; wait until it has ended."))
                     yield
                 finally:
                     if connection.in_atomic_block:
@@ -220,9 +223,8 @@ class _Runner:
         said: list[str] = []
         for attempt in range(1, conf().transient_attempts + 1):
             if time.monotonic() >= self.deadline:
-                return _not_tried(
-                    position, item, f"The {conf().dry_run_seconds:g} s that a dry run may take were over."
-                )
+                words = gettext("The %(n)s s that a dry run may take were over.")
+                return _not_tried(position, item, words % {"n": f"{conf().dry_run_seconds:g}"})
             driver = connection.connection
             try:
                 outcome = self._once(item, self._context(position, said))
@@ -275,9 +277,10 @@ class _Unprepared(BulkopsError):
     def __init__(self, error: BaseException) -> None:
         self.would_fail = False
         if isinstance(error, Unfinished):
-            words = f"Collecting the first items was given up. {error.message}"
+            words = f"{gettext('Collecting the first items was given up.')} {error.message}"
         elif sqlstate(error) == _READ_ONLY:
-            words = f"`items` writes to the database, and a dry run lets it only read. {describe(error)}"
+            told = gettext("`items` writes to the database, and a dry run lets it only read.")
+            words = f"{told} {describe(error)}"
         else:
             self.would_fail = True
             words = preparing.why(error)

@@ -1,6 +1,6 @@
-"""Races: who takes part runs side by side, one at a time for a quarter of a second while the others stand still.
+"""Races: two contestants run side by side, one at a time for a quarter of a second while the other stands still.
 
-A disk or a neighbour that is slow for some seconds is then slow for all of them, which taking turns of several seconds
+A disk or a neighbour that is slow for some seconds is then slow for both of them, which taking turns of several seconds
 cannot have. Standing still is SIGSTOP, for less time than a leader lets a worker be frozen.
 """
 
@@ -50,7 +50,8 @@ class Racer(Protocol):
 
 
 def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
-    """Items a second of each, over so many seconds of its own."""
+    """Items a second of each of the two, over so many seconds of its own."""
+    assert len(racers) == 2, "Stage.racing_cluster makes slices for two"
     processes: dict[str, list[int]] = {}
     with ExitStack() as after:
         for name, racer in racers.items():

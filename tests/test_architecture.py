@@ -162,10 +162,11 @@ def test_nothing_in_bulkops_reads_the_environment():
 
 
 def test_settings_are_read_in_conf_and_judged_in_checks():
-    """Models name the user model there, and the pages the log-in's address, which is Django's own way."""
+    """Django's own: models name the user model, pages the log-in's address, operations the language of values."""
     readers = {name_of(path) for path in MODULES if ("django.conf.settings", False) in imports_of(path)}
     readers = {name for name in readers if not name.startswith("web.")}
-    assert {name.split(".")[-1] for name in readers} <= {"conf", "checks", "models", "idempotency", "tokens"}
+    allowed = {"conf", "checks", "models", "idempotency", "tokens", "operation"}
+    assert {name.split(".")[-1] for name in readers} <= allowed
 
 
 def test_only_transitions_writes_a_jobs_state():

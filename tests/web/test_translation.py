@@ -260,6 +260,18 @@ def test_programs_and_the_shell_are_answered_in_english_all_the_same(
     assert "Completed, with errors" in capsys.readouterr().out
 
 
+def test_what_an_author_marked_is_as_it_stands_in_the_code_where_programs_read_it(
+    polish: None, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer becomes bytes after its view has returned it."""
+    monkeypatch.setattr(type(registry.get("note")), "title", translation.gettext_lazy("Done"))
+    client = Client()
+    client.force_login(stage.owner)
+    answer = client.get("/api/operations/note/")
+    assert answer.json()["title"] == "Done"
+    assert answer["Content-Language"] == "en"
+
+
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="makemessages needs GNU gettext")
 def test_the_messages_can_be_collected(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("bulkops", "templates"):

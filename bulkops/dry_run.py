@@ -24,6 +24,7 @@ from bulkops import manifests, result_files, sources, storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import preparing
 from bulkops.engine.faults import Fault, classify, describe, sqlstate
+from bulkops.engine.item_transaction import abandon
 from bulkops.engine.results import failure, success
 from bulkops.engine.uncommitted import LOCK_SECONDS, UncommittedTransaction, Unfinished
 from bulkops.exceptions import BulkopsError, DryRunBusy
@@ -140,17 +141,22 @@ class _Runner:
     @contextmanager
     def _nothing_kept(self) -> Iterator[None]:
         """A transaction, or a host's savepoint, that is rolled back; one at a time for each user."""
-        with transaction.atomic():
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(self.submission.user)])
-                    (mine,) = cursor.fetchone()
-                if not mine:
-                    raise DryRunBusy
-                yield
-            finally:
-                if connection.in_atomic_block:
-                    transaction.set_rollback(True)
+        was_inside = connection.in_atomic_block
+        try:
+            with transaction.atomic():
+                try:
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(self.submission.user)])
+                        (mine,) = cursor.fetchone()
+                    if not mine:
+                        raise DryRunBusy
+                    yield
+                finally:
+                    if connection.in_atomic_block:
+                        transaction.set_rollback(True)
+        finally:
+            if connection.in_atomic_block and not was_inside:  # of a block that an item left open
+                abandon(connection)
 
     # -- the items
 
@@ -202,10 +208,12 @@ class _Runner:
 
     def _try_all(self, waiting: deque[tuple[int, Any]], tried: list[Tried]) -> None:
         """Try what waits, until an item has broken the transaction."""
-        driver = connection.connection
+        driver, depth = connection.connection, len(connection.savepoint_ids)
         while waiting:
             tried.append(self._try(*waiting.popleft()))
             if connection.needs_rollback or connection.closed_in_transaction or connection.connection is not driver:
+                return
+            if len(connection.savepoint_ids) != depth:
                 return
 
     def _try(self, position: int, item: Any) -> Tried:
@@ -236,12 +244,13 @@ class _Runner:
         """Raises what the item raised, or Unfinished; its writes are rolled back in any case."""
         with self._rolled_back() as watched:
             with connection.execute_wrapper(watched.watch):
-                returned = self._process(item, context)
+                # In here too: what is lazy, or has a text of its own, may ask the database only now.
+                result = success(self._process(item, context))
             if watched.unfinished is None:
                 watched.check()
         if watched.unfinished is not None:
             raise watched.unfinished
-        return success(returned)
+        return result
 
     def _process(self, item: Any, context: Context) -> Any:
         cleaned = uploaded_files.clean_item(self.operation, item, self.submission.upload)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.bench.stage import Stage
 
 LINES = 2
+WARM_SECONDS = 0.5
 
 FIGURES = (
     Figure(name="poll", words="polls of the card ÷ a bare view with the same queries", of="card", against="bare",
@@ -44,7 +45,7 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
         tag = web.get(status, **headers).getheader("ETag")
 
         def rate(path: str, code: int = 200, **more: str) -> float:
-            times = {"warm_seconds": stage.warm_seconds, "window_seconds": stage.window_seconds}
+            times = {"warm_seconds": WARM_SECONDS, "window_seconds": stage.race_seconds}
             asked = {"port": web.port, "path": path, "headers": headers | more, "status": code, "lines": LINES}
             return loads.ask("rate", **asked, **times)
 

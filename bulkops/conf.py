@@ -167,6 +167,11 @@ def conf() -> Conf:
     return _read()
 
 
+def site_language() -> str:
+    """What workers speak, who know no reader: Django's own setting."""
+    return str(settings.LANGUAGE_CODE)
+
+
 def _forget(*, setting: str, **_: object) -> None:
     if setting == "BULKOPS":
         conf.cache_clear()

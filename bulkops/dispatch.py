@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 ENTRY = "bulkops.engine.entry.run_slice"
+MESSAGES = OrmQ._meta.db_table
+"""The table of messages: for statements that take one out together with something else."""
 
 
 def queue_keys(queues: list[str]) -> list[str]:
@@ -52,7 +54,7 @@ class _TurnBroker(ORM):
     def enqueue(self, task: str) -> int:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {OrmQ._meta.db_table} (key, payload, lock)"  # noqa: S608 - a table's name
+                f"INSERT INTO {MESSAGES} (key, payload, lock)"  # noqa: S608 - a table's name
                 " VALUES (%s, %s, clock_timestamp() + %s * interval '1 second')"
                 " RETURNING id, pg_notify(%s, '')",
                 [self.list_key, task, self.delay_seconds, channel(self.list_key)],
@@ -106,4 +108,4 @@ def withdraw(message_ids: list[int]) -> None:
     """Delete messages that have become stale; one that is already running is inert by its `seq`."""
     if message_ids:
         with connection.cursor() as cursor:  # the ORM would make it a transaction of three round trips
-            cursor.execute(f"DELETE FROM {OrmQ._meta.db_table} WHERE id = ANY(%s)", [message_ids])  # noqa: S608 - a table's name
+            cursor.execute(f"DELETE FROM {MESSAGES} WHERE id = ANY(%s)", [message_ids])  # noqa: S608 - a table's name

@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
+from django.utils.translation import gettext, gettext_noop
 
 from bulkops import manifests, result_files, sources, storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import preparing
 from bulkops.engine.faults import Fault, classify, describe, sqlstate
+from bulkops.engine.item_transaction import abandon
 from bulkops.engine.results import failure, success
 from bulkops.engine.uncommitted import LOCK_SECONDS, UncommittedTransaction, Unfinished
 from bulkops.exceptions import BulkopsError, DryRunBusy
@@ -42,10 +44,10 @@ LABELS = {
     OutcomeState.SKIPPED.value: "skipped",
     OutcomeState.FAILED.value: "failed",
     OutcomeState.IN_DOUBT.value: "in doubt",
-    OutcomeState.DEFERRED.value: "would be tried again",
-    NOT_TRIED: "not tried",
+    OutcomeState.DEFERRED.value: gettext_noop("would be tried again"),
+    NOT_TRIED: gettext_noop("not tried"),
 }
-OUTSIDE = (
+OUTSIDE = gettext_noop(
     "The items were not run: this operation works outside transactions, so what it does could not be undone. Try it"
     " with a job of one item instead."
 )
@@ -124,7 +126,7 @@ class _Runner:
                 found.problem, found.why_not = (why.message, "") if why.would_fail else ("", why.message)
                 return found
             if not self.operation.transactional:
-                found.why_not = OUTSIDE
+                found.why_not = gettext(OUTSIDE)
                 return found
             waiting = deque(enumerate(found.items))
             self._try_all(waiting, found.tried)
@@ -134,23 +136,30 @@ class _Runner:
                     self._try_all(waiting, found.tried)
             except DryRunBusy:
                 break
-        found.tried += [_not_tried(*one, "An item before it ended the dry run's transaction.") for one in waiting]
+        found.tried += [
+            _not_tried(*one, gettext("An item before it ended the dry run's transaction.")) for one in waiting
+        ]
         return found
 
     @contextmanager
     def _nothing_kept(self) -> Iterator[None]:
         """A transaction, or a host's savepoint, that is rolled back; one at a time for each user."""
-        with transaction.atomic():
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(self.submission.user)])
-                    (mine,) = cursor.fetchone()
-                if not mine:
-                    raise DryRunBusy
-                yield
-            finally:
-                if connection.in_atomic_block:
-                    transaction.set_rollback(True)
+        was_inside = connection.in_atomic_block
+        try:
+            with transaction.atomic():
+                try:
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(self.submission.user)])
+                        (mine,) = cursor.fetchone()
+                    if not mine:
+                        raise DryRunBusy(gettext("A dry run of yours is going on; wait until it has ended."))
+                    yield
+                finally:
+                    if connection.in_atomic_block:
+                        transaction.set_rollback(True)
+        finally:
+            if connection.in_atomic_block and not was_inside:  # of a block that an item left open
+                abandon(connection)
 
     # -- the items
 
@@ -202,19 +211,20 @@ class _Runner:
 
     def _try_all(self, waiting: deque[tuple[int, Any]], tried: list[Tried]) -> None:
         """Try what waits, until an item has broken the transaction."""
-        driver = connection.connection
+        driver, depth = connection.connection, len(connection.savepoint_ids)
         while waiting:
             tried.append(self._try(*waiting.popleft()))
             if connection.needs_rollback or connection.closed_in_transaction or connection.connection is not driver:
+                return
+            if len(connection.savepoint_ids) != depth:
                 return
 
     def _try(self, position: int, item: Any) -> Tried:
         said: list[str] = []
         for attempt in range(1, conf().transient_attempts + 1):
             if time.monotonic() >= self.deadline:
-                return _not_tried(
-                    position, item, f"The {conf().dry_run_seconds:g} s that a dry run may take were over."
-                )
+                words = gettext("The %(n)s s that a dry run may take were over.")
+                return _not_tried(position, item, words % {"n": f"{conf().dry_run_seconds:g}"})
             driver = connection.connection
             try:
                 outcome = self._once(item, self._context(position, said))
@@ -236,12 +246,13 @@ class _Runner:
         """Raises what the item raised, or Unfinished; its writes are rolled back in any case."""
         with self._rolled_back() as watched:
             with connection.execute_wrapper(watched.watch):
-                returned = self._process(item, context)
+                # In here too: what is lazy, or has a text of its own, may ask the database only now.
+                result = success(self._process(item, context))
             if watched.unfinished is None:
                 watched.check()
         if watched.unfinished is not None:
             raise watched.unfinished
-        return success(returned)
+        return result
 
     def _process(self, item: Any, context: Context) -> Any:
         cleaned = uploaded_files.clean_item(self.operation, item, self.submission.upload)
@@ -266,9 +277,10 @@ class _Unprepared(BulkopsError):
     def __init__(self, error: BaseException) -> None:
         self.would_fail = False
         if isinstance(error, Unfinished):
-            words = f"Collecting the first items was given up. {error.message}"
+            words = f"{gettext('Collecting the first items was given up.')} {error.message}"
         elif sqlstate(error) == _READ_ONLY:
-            words = f"`items` writes to the database, and a dry run lets it only read. {describe(error)}"
+            told = gettext("`items` writes to the database, and a dry run lets it only read.")
+            words = f"{told} {describe(error)}"
         else:
             self.would_fail = True
             words = preparing.why(error)

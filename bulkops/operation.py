@@ -5,21 +5,26 @@ An operation knows nothing of jobs, chunks or workers. Each class attribute belo
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import json
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db import Error as DatabaseError
+from django.utils import translation
 from django.utils.translation import gettext
 
 from bulkops import result_files, uploaded_files
+from bulkops.conf import site_language
 from bulkops.exceptions import InvalidItems, InvalidParams, InvalidRate, ItemSkipped, plain
 from bulkops.storable import has_nul, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from typing import IO
     from uuid import UUID
 
@@ -220,9 +225,11 @@ class Operation:
         return form.cleaned_data
 
     def as_given(self, form: forms.BaseForm) -> dict[str, Any]:
-        """A valid Params form's values as JSON: cleaned where that is a plain value, as they were typed where not."""
-        cleaned = form.cleaned_data
-        return {name: cleaned[name] if _is_plain(cleaned.get(name)) else form[name].data for name in form.fields}
+        """A valid Params form's values as JSON: cleaned where that is a plain value, as they were typed where not.
+
+        A date or a time is written so that every language reads it alike, if its field takes that.
+        """
+        return {name: _given(form, name) for name in form.fields}
 
     def with_defaults(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Fill in the `initial` of parameters that a program left out; a page's form has them all."""
@@ -290,18 +297,40 @@ def allowed_rate(operation: Operation | None, wanted: float | None) -> float | N
     return wanted
 
 
+def _as_workers_read() -> AbstractContextManager[None]:
+    """A context in which dates and figures are read in the site's language, whatever that of a reader or program is.
+
+    A worker reads them again, and knows no reader. What is wrong is put into words later, in the language of whoever
+    sent them.
+    """
+    site = site_language()
+    return nullcontext() if translation.get_language() == site else translation.override(site)
+
+
 def _failure(form: forms.Form) -> str | None:
     """What a form raised instead of saying what is wrong, in words; validates the form.
 
     Fields are made for text: given a JSON number, a date field of Django's breaks, and that is the input's fault.
     """
     try:
-        form.is_valid()
+        with _as_workers_read():
+            form.is_valid()
     except DatabaseError:
         raise
     except Exception as error:  # an author's form may raise anything
         return gettext("These values could not be checked (%(error)s).") % {"error": type(error).__name__}
     return None
+
+
+def _given(form: forms.BaseForm, name: str) -> Any:
+    cleaned = form.cleaned_data.get(name)
+    if _is_plain(cleaned):
+        return cleaned
+    if isinstance(cleaned, dt.date | dt.time):
+        with suppress(Exception):  # an author's field may raise anything
+            if form.fields[name].clean(cleaned.isoformat()) == cleaned:
+                return cleaned.isoformat()
+    return form[name].data
 
 
 def _is_plain(value: Any) -> bool:

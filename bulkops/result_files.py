@@ -38,7 +38,7 @@ SHOWN_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 UNKNOWN = "application/octet-stream"
 
 _DATED = 1
-"""The version of UUIDs that say when they were made; jobs have random ones."""
+"""The version of UUIDs that say when they were made; jobs have others."""
 _FIRST_DAY = datetime(1582, 10, 15, tzinfo=UTC)
 """From which such a UUID counts, in tenths of a microsecond."""
 _TYPE = re.compile(r"[a-z0-9]+/[a-z0-9][a-z0-9.+-]{0,60}")

@@ -138,6 +138,36 @@ def stranger(person: Any) -> Any:
 
 
 @pytest.fixture
+def manager(person: Any) -> Any:
+    """May control everybody's jobs."""
+    return person("manager", "bulkops.change_job")
+
+
+@pytest.fixture
+def job_in(owner: Any) -> Callable[[Any], Any]:
+    """Makes a job of two items in a state, with what belongs to that state, and an empty trail."""
+    from bulkops import services
+    from bulkops.models import Event, Job
+    from bulkops.states import ENDED, JobState
+
+    def make(state: Any) -> Any:
+        job = services.submit(user=owner, operation="note", items=["a", "b"])
+        fields: dict[str, Any] = {"state": state}
+        if state not in {JobState.PREPARING, JobState.QUEUED}:
+            fields["started_at"] = job.created_at
+        if state == JobState.PREPARING:
+            fields["total"] = None
+        if state in ENDED:
+            fields |= {"slot": None, "finished_at": job.created_at}
+        Job.objects.filter(pk=job.pk).update(**fields)
+        Event.objects.all().delete()
+        job.refresh_from_db()
+        return job
+
+    return make
+
+
+@pytest.fixture
 def worker(transactional_db: None) -> InProcessWorker:
     """A worker in this process, of a cluster that counts as living; `worker.drain()` empties the queue."""
     from tests.worker import InProcessWorker
@@ -210,12 +240,13 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fast tests first; in one of several processes, what takes longest.
+    """Fast tests first; in one of several processes, what takes longest, so that small files fill up the end.
 
     Browser tests are skipped where there is no browser, except in CI, where that is a failure.
     """
     if in_one_of_several(config):
-        items.sort(key=lambda item: lanes.place(item.nodeid)[0])
+        heavy = {lanes.place(item.nodeid) for item in items if item.get_closest_marker("slow") is not None}
+        items.sort(key=lambda item: (lanes.place(item.nodeid)[0], lanes.place(item.nodeid) not in heavy))
     else:
         items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     if CHROMIUM or os.environ.get("CI"):

@@ -3,7 +3,7 @@
 Half of the suite waits: for a gateway's minute, for a lease to run out, for a browser's next poll. So more processes
 than cores are busy with it. What is fixed here is who runs beside whom. The tests of a lane run one after the other,
 in one process; what measures promised seconds shares a lane, so that it never disturbs itself. The rest, which
-computes, is handed out file by file and fills up whatever process is free.
+computes, is handed out file by file, those with slow tests first, and fills up whatever process is free.
 
 Each process has a test database of its own, all on the one embedded server. So a test may cut or kill what it finds in
 its own database, and needs a server of its own to stop a server.

@@ -44,7 +44,7 @@ CHECKS = {"bulkops_chunk": 2, "bulkops_outcome": 0}
 """CHECK constraints on what an item writes: the server reads each anew at every statement."""
 CHUNK = 1
 """Of the next chunk, beside those of its items."""
-SLICE = 25
+SLICE = 19
 """Of the next slice, beside those of its chunks and items: nothing in three seconds of work, much for a small job."""
 POLL = {"page": 4, "api": 3, "api-unchanged": 3}
 """With the one that asks whether the connection still lives."""

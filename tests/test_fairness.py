@@ -15,7 +15,7 @@ from bulkops.models import Outcome
 from bulkops.states import JobState
 from tests.worker import InProcessWorker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 BIG_JOBS = 20
 WORKERS = 2

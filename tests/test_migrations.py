@@ -108,6 +108,7 @@ def test_a_migration_keeps_the_rules(scratch: Scratch, step: tuple[str, str]):
     assert rules.objections(migration(after), scratch.state(before)) == []
 
 
+@pytest.mark.slow
 def test_a_migration_can_be_taken_back_and_made_again(scratch: Scratch, step: tuple[str, str]):
     before, after = step
     scratch.migrate(before)
@@ -128,6 +129,7 @@ def test_the_code_before_a_migration_works_with_the_tables_after_it(scratch: Scr
         transaction.set_rollback(True, using=ALIAS)
 
 
+@pytest.mark.slow
 def test_a_migration_gives_up_where_somebody_keeps_a_table(scratch: Scratch, step: tuple[str, str]):
     """A backup, say: whoever waits behind the migration waits no longer than its lock_timeout."""
     before, after = step

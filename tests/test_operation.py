@@ -12,6 +12,7 @@ from django import forms
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from django.test import override_settings
+from django.utils import translation
 
 from bulkops.exceptions import InvalidItems, InvalidParams, ItemSkipped
 from bulkops.operation import Context, Operation, storable_params
@@ -232,9 +233,45 @@ def test_a_database_that_is_away_is_not_the_items_fault() -> None:
         Asks().clean_item({"code": "a"})
 
 
-def test_cleaning_does_not_depend_on_the_language() -> None:
-    with override_settings(LANGUAGE_CODE="de"):
-        assert Listing().clean_item({"code": "a", "when": "2026-01-02"})["when"] == dt.date(2026, 1, 2)
+@pytest.mark.parametrize("language", [None, "en", "de"])
+def test_values_are_read_in_the_sites_language_as_workers_do_whoever_sends_them(language: str | None) -> None:
+    with override_settings(LANGUAGE_CODE="de"), translation.override(language):
+        for text in ("2026-01-02", "02.01.2026"):
+            assert Listing().clean_item({"code": "a", "when": text})["when"] == dt.date(2026, 1, 2)
+            assert storable_params(Asking(), {"cents": 1, "when": text}) == {"cents": 1, "when": text}
+        with pytest.raises(InvalidItems):
+            Listing().clean_item({"code": "a", "when": "01/02/2026"})
+
+
+@pytest.mark.parametrize(("language", "words"), [(None, "Enter a valid date."), ("de", "gültiges Datum")])
+def test_what_is_wrong_with_them_is_said_in_the_readers_language(language: str | None, words: str) -> None:
+    with translation.override(language), pytest.raises(InvalidItems, match=words):
+        Listing().clean_item({"code": "a", "when": "soon"})
+
+
+class Dated(Fine):
+    class Params(forms.Form):
+        day = forms.DateField()
+        moment = forms.DateTimeField()
+        month = forms.DateField(input_formats=["%m/%Y"])
+        days = forms.SplitDateTimeField()
+        share = forms.DecimalField()
+
+
+def test_a_date_that_somebody_typed_in_another_language_is_the_same_for_the_worker() -> None:
+    typed = {"day": "03.04.2026", "moment": "03.04.2026 12:30", "month": "04/2026", "share": "1.50"}
+    with translation.override("de"):
+        form = Dated.Params(data={**typed, "days_0": "2026-04-03", "days_1": "12:30"})
+        assert form.is_valid(), form.errors
+        given = Dated().as_given(form)
+    assert given == {
+        "day": "2026-04-03",
+        "moment": "2026-04-03T12:30:00+00:00",
+        "month": "04/2026",
+        "days": ["2026-04-03", "12:30"],
+        "share": "1.50",
+    }
+    assert Dated.Params().fields["moment"].clean(given["moment"]) == form.cleaned_data["moment"]
 
 
 # -- the context

@@ -52,6 +52,12 @@ def partitions() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
+def frozen_as_they_come() -> int:
+    """Of how many tables the outcomes are frozen at once."""
+    told = "autovacuum_freeze_min_age=0"
+    return run(f"SELECT count(*) FROM pg_class WHERE relname LIKE 'bulkops_outcome%' AND '{told}' = ANY (reloptions)")
+
+
 @pytest.fixture
 def partitioned(worker: Any) -> Iterator[Callable[[], None]]:
     """Makes partitions, once there are prepared statements that know the table without them."""
@@ -117,6 +123,13 @@ def test_an_index_is_taken_over_and_not_built_anew(partitioned):
 def test_vacuum_is_told_in_words_that_it_knows():
     run(FREEZE)
     run(CHURN)
+    assert frozen_as_they_come() == 1
+
+
+def test_every_partition_is_told_too(partitioned):
+    partitioned()
+    run(FREEZE)
+    assert frozen_as_they_come() == 62, "60 months, what was there before, and the rest"
 
 
 @pytest.mark.django_db

@@ -14,6 +14,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from bulkops import services
 from bulkops.admin import cells
@@ -35,13 +37,21 @@ NAMED = 20
 """Refused jobs that are named, for each reason."""
 
 
+_DONE = {
+    "cancel": ngettext_lazy("%(n)s job is cancelled or about to be", "%(n)s jobs are cancelled or about to be", "n"),
+    "pause": ngettext_lazy("%(n)s job is paused or about to be", "%(n)s jobs are paused or about to be", "n"),
+    "resume": ngettext_lazy("%(n)s job is going on", "%(n)s jobs are going on", "n"),
+    "retry": ngettext_lazy("%(n)s job is retried: see", "%(n)s jobs are retried: see", "n"),
+}
+
+
 class ReasonForm(ActionForm):
     """The choice of an action, and why."""
 
     reason = forms.CharField(
         required=False,
-        label="Reason:",
-        widget=forms.TextInput(attrs={"placeholder": "for the trail", "autocomplete": "off", "maxlength": "2000"}),
+        label=_("Reason:"),
+        widget=forms.TextInput(attrs={"placeholder": _("for the trail"), "autocomplete": "off", "maxlength": "2000"}),
     )
 
 
@@ -55,32 +65,32 @@ class JobActions(admin.ModelAdmin):
         """Who may stop other people's jobs."""
         return request.user.has_perm("bulkops.change_job")
 
-    @admin.action(description="Cancel the selected jobs", permissions=["control"])
+    @admin.action(description=_("Cancel the selected jobs"), permissions=["control"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         """Stop each for good; what was done stays done."""
-        self._each(request, queryset, services.cancel, "cancelled or about to be", "Cancelled in the admin")
+        self._each(request, queryset, services.cancel, _DONE["cancel"], "Cancelled in the admin")
 
-    @admin.action(description="Pause the selected jobs", permissions=["control"])
+    @admin.action(description=_("Pause the selected jobs"), permissions=["control"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         """Let each stand still; they keep their owners' slots."""
-        self._each(request, queryset, services.pause, "paused or about to be", "Paused in the admin")
+        self._each(request, queryset, services.pause, _DONE["pause"], "Paused in the admin")
 
-    @admin.action(description="Resume the selected jobs", permissions=["control"])
+    @admin.action(description=_("Resume the selected jobs"), permissions=["control"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         """Let each go on where it stood."""
-        self._each(request, queryset, services.resume, "going on", "Resumed in the admin")
+        self._each(request, queryset, services.resume, _DONE["resume"], "Resumed in the admin")
 
-    @admin.action(description="Retry the selected jobs' failed or unprocessed items", permissions=["control"])
+    @admin.action(description=_("Retry the selected jobs' failed or unprocessed items"), permissions=["control"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         """Have a new job of the same owner take what failed of each, or else what was left."""
-        self._each(request, queryset, services.retry, "retried: see", "Retried in the admin", named=True)
+        self._each(request, queryset, services.retry, _DONE["retry"], "Retried in the admin", named=True)
 
     def _each(
         self,
         request: HttpRequest,
         queryset: QuerySet[Job],
         verb: Callable[..., Job],
-        done: str,
+        done: Any,
         why: str,
         *,
         named: bool = False,
@@ -89,7 +99,7 @@ class JobActions(admin.ModelAdmin):
         reason = request.POST.get("reason", "").strip()
         chosen = list(queryset.select_related("owner").order_by("created_at", "pk")[: MOST + 1])
         if len(chosen) > MOST:
-            text = f"Nothing was done: at most {MOST} jobs can be chosen at once."
+            text = gettext("Nothing was done: at most %(most)s jobs can be chosen at once.") % {"most": MOST}
             self.message_user(request, text, messages.ERROR)
             return
         came: list[Job] = []
@@ -97,37 +107,31 @@ class JobActions(admin.ModelAdmin):
         until = time.monotonic() + SECONDS
         for number, job in enumerate(chosen):
             if time.monotonic() > until:
-                text = f"The last {len(chosen) - number} jobs were not reached in time and stay as they are."
-                self.message_user(request, f"{text} Choose them again.", messages.WARNING)
+                text = gettext("The last %(n)s jobs were not reached in time and stay as they are. Choose them again.")
+                self.message_user(request, text % {"n": len(chosen) - number}, messages.WARNING)
                 break
             try:
                 came.append(verb(job=job, actor=request.user, reason=reason or why))
             except BulkopsError as refusal:
                 refused[_why(refusal)].append(job)
         if came:
-            news = format_html(
-                "{} {}{}{}.", _jobs_are(len(came)), done, " " if named else "", _named(came) if named else ""
-            )
+            words = str(done % {"n": len(came)})
+            news = format_html("{} {}.", words, _named(came)) if named else f"{words}."
             self.message_user(request, news, messages.SUCCESS)
         for words, jobs in refused.items():
-            news = format_html("{} refused: {} {}", len(jobs), words, _named(jobs))
+            news = format_html("{} {} {}", gettext("%(n)s refused:") % {"n": len(jobs)}, words, _named(jobs))
             self.message_user(request, news, messages.WARNING)
-
-
-def _jobs_are(number: int) -> str:
-    return "1 job is" if number == 1 else f"{number} jobs are"
 
 
 def _why(refusal: BulkopsError) -> Any:
     """The service's words, but where they speak to the owner."""
     if isinstance(refusal, ActiveJobExists):
-        return format_html(
-            "Its owner's job {} is still active, and there can be one at a time.", cells.link(refusal.job)
-        )
+        words = gettext("Its owner's job %(job)s is still active, and there can be one at a time.")
+        return format_html(words.replace("%(job)s", "{}"), cells.link(refusal.job))
     return refusal.message
 
 
 def _named(jobs: list[Job]) -> str:
     listed = format_html_join(", ", "{}", ((cells.link(job),) for job in jobs[:NAMED]))
     more = len(jobs) - NAMED
-    return listed if more <= 0 else format_html("{} and {} more", listed, more)
+    return listed if more <= 0 else format_html("{} {}", listed, gettext("and %(more)s more") % {"more": more})

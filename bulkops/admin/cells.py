@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from bulkops import job_ids, progress
 from bulkops.states import JobState
@@ -65,20 +66,20 @@ def counts(job: Job, replaced: str = "") -> str:
     """How many of how many, and how many went wrong."""
     now = figures_of(job)
     total = "?" if now.total is None else f"{now.total:,}"
-    wrong = "".join(f", {n:,} {what}" for n, what in ((now.failed, "failed"), (now.in_doubt, "in doubt")) if n)
+    bad = ((now.failed, gettext("%(n)s failed")), (now.in_doubt, gettext("%(n)s in doubt")))
+    wrong = "".join(f", {words % {'n': f'{n:,}'}}" for n, words in bad if n)
     return format_html(
-        '<span class="job-counts" id="counts-{}"{}>{} of {}{}</span>',
+        '<span class="job-counts" id="counts-{}"{}>{}{}</span>',
         job.pk.hex,
         replaced,
-        f"{now.processed:,}",
-        total,
+        gettext("%(done)s of %(total)s") % {"done": f"{now.processed:,}", "total": total},
         wrong,
     )
 
 
 def state(job: Job, replaced: str = "") -> str:
     """Its state, and in words what it does or waits for where that says more."""
-    now, label = figures_of(job), job.get_state_display()
+    now, label = figures_of(job), gettext(job.get_state_display())
     # “Paused: the shop is closed” beside “paused” need not say it twice.
     words = now.words[len(label) + 2 :] if now.words.casefold().startswith(f"{label}: ") else now.words
     says_more = words.casefold() not in {label.casefold(), label.replace(" with", ", with").casefold()}
@@ -110,18 +111,21 @@ def links(job: Job) -> str:
     change = reverse("admin:bulkops_job_change", args=[job.pk])
     return joined(
         [
-            ("page", job.get_absolute_url()),
-            ("items", reverse("bulkops:job-items", args=[job.pk])),
-            ("events", f"{change}#events"),
-            ("report", f"{reverse('bulkops:job-report', args=[job.pk])}?bom=1"),
+            (gettext("page"), job.get_absolute_url()),
+            (gettext("items"), reverse("bulkops:job-items", args=[job.pk])),
+            (gettext("events"), f"{change}#events"),
+            (gettext("report"), f"{reverse('bulkops:job-report', args=[job.pk])}?bom=1"),
         ]
     )
 
 
 def family(parent: Job | None, children: Iterable[Job]) -> str:
     """The job whose items it took, and those that took of its own."""
-    found = [(f"retries {title(parent)}", _change(parent))] if parent is not None else []
-    found += [(f"retried by {title(child)}, {child.get_state_display()}", _change(child)) for child in children]
+    found = [(gettext("retries %(job)s") % {"job": title(parent)}, _change(parent))] if parent is not None else []
+    by = gettext("retried by %(job)s, %(state)s")
+    found += [
+        (by % {"job": title(child), "state": gettext(child.get_state_display())}, _change(child)) for child in children
+    ]
     return joined(found)
 
 

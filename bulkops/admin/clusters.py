@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.utils.translation import gettext_lazy as _
 
 from bulkops.admin.reading import ReadOnlyAdmin
 from bulkops.clock import ClockTimestamp
@@ -29,7 +30,7 @@ class ClusterAdmin(ReadOnlyAdmin):
         living = ExpressionWrapper(Q(alive_until__gt=ClockTimestamp()), output_field=BooleanField())
         return super().get_queryset(request).annotate(living=living)
 
-    @admin.display(description="alive", boolean=True)
+    @admin.display(description=_("alive"), boolean=True)
     def is_alive(self, cluster: Cluster) -> bool:
         """Whether it gave a sign of life in time."""
         return cluster.living  # type: ignore[attr-defined]

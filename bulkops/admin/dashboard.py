@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from django.db.models import F
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from bulkops import progress, scheduling
 from bulkops.admin import cells
@@ -105,5 +106,5 @@ def page(request: HttpRequest, model_admin: ModelAdmin) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return render(request, "bulkops/admin/_dashboard.html", context)
     context |= model_admin.admin_site.each_context(request)
-    context |= {"title": "Bulk operations now", "opts": model_admin.opts}
+    context |= {"title": gettext("Bulk operations now"), "opts": model_admin.opts}
     return render(request, "bulkops/admin/dashboard.html", context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from bulkops.admin.reading import ReadOnlyAdmin
 from bulkops.admin.tables import table
@@ -36,12 +37,12 @@ class EndpointAdmin(ReadOnlyAdmin):
         "deliveries_shown",
     )
 
-    @admin.display(description="on", boolean=True)
+    @admin.display(description=_("on"), boolean=True)
     def is_on(self, endpoint: Endpoint) -> bool:
         """Whether anything is sent there."""
         return endpoint.disabled_at is None
 
-    @admin.display(description="deliveries")
+    @admin.display(description=_("deliveries"))
     def deliveries_shown(self, endpoint: Endpoint) -> str:
         """The latest, with the last attempt at each."""
         latest = endpoint.deliveries.prefetch_related("attempts")[:DELIVERIES_SHOWN]

@@ -10,6 +10,8 @@ from django.contrib import admin
 from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from bulkops import progress, status, wording
 from bulkops.admin import cells, dashboard, live
@@ -17,7 +19,7 @@ from bulkops.admin.actions import JobActions
 from bulkops.admin.reading import ReadOnlyAdmin, ReadOnlyChangeList
 from bulkops.admin.tables import table
 from bulkops.models import Chunk, Event, Job, Outcome
-from bulkops.states import OutcomeState
+from bulkops.states import JobState, OutcomeState
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
@@ -64,7 +66,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
     show_full_result_count = False
     # Names the box; what is searched is `JobQuerySet.found`.
     search_fields = ("name",)
-    search_help_text = "Name, id, operation, owner, input file or tag"
+    search_help_text = _("Name, id, operation, owner, input file or tag")
     date_hierarchy = "created_at"
     change_list_template = "bulkops/admin/job_list.html"
     change_form_template = "bulkops/admin/job_change.html"
@@ -73,14 +75,14 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
             None,
             {"fields": ("id", "operation", "name", "owner", "schedule", "condition", "done", "message")},
         ),
-        ("Where to", {"fields": ("links",)}),
+        (_("Where to"), {"fields": ("links",)}),
         (
-            "Input",
+            _("Input"),
             {"fields": ("input_name", "shown_params", "total", "limit", "parallelism", "tags", "shown_metadata")},
         ),
-        ("Times", {"fields": ("created_at", "started_at", "finished_at")}),
-        ("End", {"fields": ("error", "error_code", "cancel_reason", "shown_result")}),
-        ("Work", {"fields": ("queue", "chunks", "failed_items", "events")}),
+        (_("Times"), {"fields": ("created_at", "started_at", "finished_at")}),
+        (_("End"), {"fields": ("error", "error_code", "cancel_reason", "shown_result")}),
+        (_("Work"), {"fields": ("queue", "chunks", "failed_items", "events")}),
     )
 
     def has_view_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
@@ -123,71 +125,82 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
 
     # -- columns and fields
 
-    @admin.display(description="job", ordering="name")
+    @admin.display(description=_("job"), ordering="name")
     def title(self, job: Job) -> str:
         """Its name, or the beginning of its id, and what it does."""
         return format_html('{} <span class="job-words">{}</span>', cells.title(job), job.operation)
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description=_("state"), ordering="state")
     def condition(self, job: Job) -> str:
         """Its state, and in words what it does or waits for."""
         return cells.state(job)
 
-    @admin.display(description="progress")
+    @admin.display(description=_("progress"))
     def done(self, job: Job) -> str:
         """How far it is."""
         return cells.done(job)
 
-    @admin.display(description="see")
+    @admin.display(description=_("see"))
     def links(self, job: Job) -> str:
         """To its page, its items, its events and its report; to the job it retries, and to those that retry it."""
         kin = job.kin if hasattr(job, "kin") else job.children.order_by("created_at")
         family = cells.family(job.parent, kin)
         return format_html("{}<br>{}", cells.links(job), family) if family else cells.links(job)
 
-    @admin.display(description="parameters")
+    @admin.display(description=_("parameters"))
     def shown_params(self, job: Job) -> str:
         """The parameters, secrets masked."""
         return as_json(status.shown_params(job))
 
-    @admin.display(description="metadata")
+    @admin.display(description=_("metadata"))
     def shown_metadata(self, job: Job) -> str:
         """What the submitter attached."""
         return as_json(job.metadata)
 
-    @admin.display(description="result")
+    @admin.display(description=_("result"))
     def shown_result(self, job: Job) -> str:
         """What `finish` returned."""
         return as_json(job.result)
 
-    @admin.display(description="chunks")
+    @admin.display(description=_("chunks"))
     def chunks(self, job: Job) -> str:
         """How its work is cut and who has it."""
         found = Chunk.objects.filter(job=job)
         held = found.filter(holder__isnull=False).count()
-        return f"{found.count():,}, {found.filter(finished=True).count():,} finished, {held:,} in hand"
+        figures = {
+            "all": f"{found.count():,}",
+            "finished": f"{found.filter(finished=True).count():,}",
+            "held": f"{held:,}",
+        }
+        return gettext("%(all)s, %(finished)s finished, %(held)s in hand") % figures
 
-    @admin.display(description="failed items")
+    @admin.display(description=_("failed items"))
     def failed_items(self, job: Job) -> str:
         """The first few; the job's own page has them all."""
         failed = Outcome.objects.filter(job=job, state=OutcomeState.FAILED).order_by("position")[:FAILED_SHOWN]
-        return table(("item", "error", "message"), [(one.position + 1, one.error_code, one.message) for one in failed])
+        return table(
+            (gettext("item"), gettext("error"), gettext("message")),
+            [(one.position + 1, one.error_code, one.message) for one in failed],
+        )
 
-    @admin.display(description="events")
+    @admin.display(description=_("events"))
     def events(self, job: Job) -> str:
         """The latest of its audit trail."""
         latest = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
         rows = [
             (
                 f"{timezone.localtime(one.at):%Y-%m-%d %H:%M:%S %Z}",
-                one.get_kind_display(),
-                one.to_state,
+                gettext(one.get_kind_display()),
+                gettext(JobState(one.to_state).label) if one.to_state else "",
                 one.actor or "",
                 wording.for_people(one.detail),
             )
             for one in latest
         ]
-        return format_html('<div id="events">{}</div>', table(("at", "what", "state", "who", "detail"), rows))
+        return format_html(
+            '<div id="events">{}</div>',
+            table((gettext("at"), gettext("what"), gettext("state"), gettext("who"), gettext("detail")), rows),
+        )
 
 
 def as_json(value: Any) -> str:

@@ -19,6 +19,7 @@ from django.contrib.admin.options import IS_POPUP_VAR
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ValidationError
 from django.db.models import IntegerField
+from django.utils.translation import gettext
 
 from bulkops import permissions, registry
 from bulkops.admin_actions.starting import StartPage
@@ -89,7 +90,9 @@ class JobActionsMixin(admin.ModelAdmin):
         chosen = request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
         if all(could_be_key(self.model, text) for text in chosen):
             return super().response_action(request, *args, **kwargs)
-        self.message_user(request, "Nothing was done: the choice names rows that cannot exist.", messages.ERROR)
+        self.message_user(
+            request, gettext("Nothing was done: the choice names rows that cannot exist."), messages.ERROR
+        )
         return None
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:

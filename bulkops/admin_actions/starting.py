@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext
 
 from bulkops import idempotency, liveness, permissions, progress, refusals, registry, services, sources, transitions
 from bulkops.conf import conf
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from bulkops.operation import Operation
+    from bulkops.refusals import Refusal
 
 NAMED = 5
 """Rows that the page names."""
@@ -78,15 +80,17 @@ class StartPage:
     def answer(self) -> HttpResponse | None:
         """The page, or the way to the job; None where there is nothing left to choose, with a message."""
         if not self.model_admin.has_change_permission(self.request):
-            return self.page(403, f"You may not change {self.plural}.", closed=True)
+            return self.page(403, gettext("You may not change %(rows)s.") % {"rows": self.plural}, closed=True)
         if not permissions.may_submit(self.user, self.operation):
-            return self.page(403, f"You may not run “{self.operation.title}”.", closed=True)
+            return self.page(
+                403, gettext("You may not run “%(title)s”.") % {"title": self.operation.title}, closed=True
+            )
         spent = self._job_of_key() if self.sent else None
         if spent is not None:
             return self._replay(spent)
         if self.count == 0:
-            words = f"Nothing was started: none of the chosen {self.plural} is there any more."
-            self.model_admin.message_user(self.request, words, messages.WARNING)
+            words = gettext("Nothing was started: none of the chosen %(rows)s is there any more.")
+            self.model_admin.message_user(self.request, words % {"rows": self.plural}, messages.WARNING)
             return None
         return self._start() if self.sent else self.page()
 
@@ -109,7 +113,8 @@ class StartPage:
         if not self._is_valid():
             return self.page(422)
         if self.count > conf().file_items:
-            return self.page(413, f"{self.counted} are too many for one job; the most is {conf().file_items:,}.")
+            words = gettext("%(rows)s are too many for one job; the most is %(most)s.")
+            return self.page(413, words % {"rows": self.counted, "most": f"{conf().file_items:,}"})
         if words := self._changed_since_shown():
             return self.page(409, words)
         try:
@@ -130,8 +135,8 @@ class StartPage:
         if isinstance(error, InvalidParams):
             self._complain(error.errors)
             return self.page(refusal.status)
-        words = self._about_rows(error) if isinstance(error, InvalidItems) else refusal.on_form or error.message
-        return self.page(refusal.status, f"Nothing was started. {words}")
+        words = self._about_rows(error) if isinstance(error, InvalidItems) else _said(refusal, error)
+        return self.page(refusal.status, gettext("Nothing was started. %(why)s") % {"why": words})
 
     def _submit(self) -> Job:
         metadata = {"model": self.model_admin.opts.label_lower}
@@ -166,10 +171,10 @@ class StartPage:
             return bad.message
         rows = self.rows.order_by("pk")
         named = " ".join(
-            f"{row}: {field or 'its item'}: {text}" for at, field, text in first for row in rows[at : at + 1]
+            f"{row}: {field or gettext('its item')}: {text}" for at, field, text in first for row in rows[at : at + 1]
         )
         more = len(bad.errors) - len(first)
-        return f"{named} And {more} more." if more else named
+        return gettext("%(named)s And %(n)s more.") % {"named": named, "n": more} if more else named
 
     def _complain(self, errors: dict[str, list[str]]) -> None:
         for name, texts in errors.items():
@@ -183,10 +188,11 @@ class StartPage:
         try:
             shown = int(self.request.POST.get("job-count", ""))
         except ValueError:
-            return "Look at the choice once more, then start."
+            return gettext("Look at the choice once more, then start.")
         if abs(self.count - shown) <= max(SMALL_CHANGE, shown // 10):
             return ""
-        return f"The choice has changed: it was {self._in_words(shown)}. Look at it once more, then start."
+        words = gettext("The choice has changed: it was %(rows)s. Look at it once more, then start.")
+        return words % {"rows": self._in_words(shown)}
 
     # -- a form that was sent before
 
@@ -214,10 +220,13 @@ class StartPage:
 
     def _to_job(self, job: Job) -> HttpResponse:
         if job.replayed:
-            messages.info(self.request, "This form was sent already; here is the job that it made.")
+            messages.info(self.request, gettext("This form was sent already; here is the job that it made."))
         else:
-            what = f"the chosen {self.plural}" if job.total is None else self._in_words(job.total)
-            messages.success(self.request, f"Started for {what}.")
+            if job.total is None:
+                words = gettext("Started for the chosen %(rows)s.") % {"rows": self.plural}
+            else:
+                words = gettext("Started for %(rows)s.") % {"rows": self._in_words(job.total)}
+            messages.success(self.request, words)
         return HttpResponseRedirect(job.get_absolute_url())
 
     # -- the page
@@ -240,7 +249,7 @@ class StartPage:
             "active": active,
             "active_title": _title(active),
             "active_percent": None if active is None else progress.of(active).percent,
-            "no_worker": "" if problem or not liveness.workers_missing() else liveness.NO_WORKER,
+            "no_worker": "" if problem or not liveness.workers_missing() else gettext(liveness.NO_WORKER),
             "wrong": bool(self.job_form.errors or (self.params is not None and self.params.errors)),
             "key": self.key or str(uuid.uuid4()),
             "count": self.count,
@@ -264,6 +273,10 @@ class StartPage:
         if self._is_across():
             return self.request.POST.getlist(ACTION_CHECKBOX_NAME)[:1]
         return [str(key) for key in self.rows.order_by("pk").values_list("pk", flat=True)]
+
+
+def _said(refusal: Refusal, error: BulkopsError) -> str:
+    return gettext(refusal.on_form) if refusal.on_form else error.message
 
 
 def _title(job: Job | None) -> str:

@@ -81,7 +81,9 @@ class ApiView(Refusing, APIView):
     def dispatch(self, *args: Any, **kwargs: Any) -> Any:
         """Programs are answered in one language, whatever the site's or the caller's is."""
         with wording.english():
-            return super().dispatch(*args, **kwargs)
+            answer = super().dispatch(*args, **kwargs)
+            # What an author marked for translation gets its words as it becomes bytes, which Django does later.
+            return answer.render() if isinstance(answer, Response) else answer
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before anything reads the body: Django, like WSGI, takes one without a length for an empty one."""
@@ -102,6 +104,7 @@ class ApiView(Refusing, APIView):
         """What is here is one person's, and new at each look."""
         answer = super().finalize_response(request, response, *args, **kwargs)
         answer.headers.setdefault("Cache-Control", "private, no-cache")
+        answer.headers.setdefault("Content-Language", "en")  # where Django would name the reader's
         return answer
 
 

@@ -15,7 +15,7 @@ from bulkops.conf import conf
 from bulkops.engine import chunks, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
-from bulkops.engine.item_transaction import ItemTransaction
+from bulkops.engine.item_transaction import ItemTransaction, abandon
 from bulkops.exceptions import BulkopsError
 from bulkops.states import STOPPING, WORKABLE, JobState
 
@@ -93,6 +93,7 @@ def finish(taken: Taken, operation: Operation, params: dict[str, Any]) -> None:
 
     If `finish` raises, what it wrote is rolled back and the job ends as failed; its outcomes are kept.
     """
+    was_inside = connection.in_atomic_block
     for attempt in range(1, conf().transient_attempts + 1):
         try:
             with transaction.atomic():
@@ -101,6 +102,8 @@ def finish(taken: Taken, operation: Operation, params: dict[str, Any]) -> None:
                     _finish(job, operation, params)
             return
         except FinishFailed as failed:
+            if connection.in_atomic_block and not was_inside:  # of a block that `finish` left open
+                abandon(connection)
             if failed.fault is Fault.TRANSIENT and attempt < conf().transient_attempts:
                 continue
             fail(taken, failed.message, failed.code)
@@ -139,11 +142,12 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
         "in_doubt": figures.in_doubt,
     }
     driver = connection.connection
-    watched = ItemTransaction()
     try:
         with transaction.atomic():
+            watched = ItemTransaction()
             with connection.execute_wrapper(watched.watch), holding(_in_hand(job, operation)):
-                returned = operation.finish(params, summary)
+                # In here too: what is lazy, or has a text of its own, may ask the database only now.
+                result = storable.json_text(operation.finish(params, summary), conf().result_bytes)
             # A connection closed in here would end the transaction without a word, and with it the job's end.
             watched.check()
     except BaseException as error:  # an author's `finish` may raise anything
@@ -151,8 +155,8 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
         if fault is Fault.CONNECTION:
             raise
         raise FinishFailed(error, fault) from error
-    if returned is not None:
-        transitions.note_result(job, storable.json_text(returned, conf().result_bytes))
+    if result is not None:
+        transitions.note_result(job, result)
 
 
 def _in_hand(job: Job, operation: Operation) -> InHand:

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 CLOSED = "The operation closed the database connection inside the item's transaction."
 ENDED = "The operation ended the item's transaction by itself; what it had written until then may be kept."
+LEFT_OPEN = "The operation left a transaction open."
 ABORTED = "The operation went on after a database error; nothing of this item could be committed."
+
+
+def abandon(database: Any) -> None:
+    """Close the connection, also inside a block that was never left, where Django would keep it, closed, for good."""
+    database.close()
+    if database.in_atomic_block:
+        database.in_atomic_block, database.connection = False, None
 
 
 class ItemTransaction:
@@ -29,6 +37,7 @@ class ItemTransaction:
     def __init__(self, database: Any = connection) -> None:
         self._database = database
         self.driver = database.connection
+        self._blocks = len(database.savepoint_ids)
         self._begun = 0
         self._ended = False
 
@@ -66,5 +75,8 @@ class ItemTransaction:
         idle = status == extensions.TRANSACTION_STATUS_IDLE
         if self._ended or self._begun > 1 or (idle and (self._begun or driver.status != extensions.STATUS_READY)):
             raise ItemTransactionBroken(ENDED)
+        if len(self._database.savepoint_ids) != self._blocks:
+            # Django would take the end of the item's own block for that of this one, and commit nothing.
+            raise ItemTransactionBroken(LEFT_OPEN)
         if self._database.needs_rollback or status == extensions.TRANSACTION_STATUS_INERROR:
             raise ItemTransactionBroken(ABORTED)

@@ -18,7 +18,7 @@ from bulkops import storable, uploaded_files
 from bulkops.conf import conf
 from bulkops.engine import hand
 from bulkops.engine.faults import Fault, classify, describe, is_lost
-from bulkops.engine.item_transaction import ItemTransaction
+from bulkops.engine.item_transaction import LEFT_OPEN, ItemTransaction, abandon
 from bulkops.engine.results import failure, success
 from bulkops.engine.statements import ItemStatements, Result
 from bulkops.exceptions import BulkopsError, FenceLost, ItemTransactionBroken
@@ -101,7 +101,7 @@ class ItemRunner:
         database = self._database
         driver = database.connection
         if driver is not None and (driver.closed or database.in_atomic_block or database.closed_in_transaction):
-            database.close()
+            abandon(database)
         try:
             self.statements.prepare()
         except Error as error:
@@ -121,10 +121,11 @@ class ItemRunner:
                 transaction.on_commit(mark)  # runs first of all hooks: tells a failing hook from a failing COMMIT
                 watched = ItemTransaction(self._database)
                 with self._database.execute_wrapper(watched.watch):
-                    returned = self._process(item, context)
+                    # In here too: what is lazy, or has a text of its own, may ask the database only now.
+                    result = success(self._process(item, context))
                 watched.check()
                 watched.spare_if_empty()
-                stop = self.statements.record(one, success(returned))
+                stop = self.statements.record(one, result)
         except BaseException as error:  # of the item, or of a hook that the author gave to `on_commit`
             if not committed:
                 raise
@@ -144,10 +145,8 @@ class ItemRunner:
             result = failure(self.operation, error, context.attempt)
         # One that the operation has closed itself leaves nothing open, and is not opened here: that is for patience.
         if database.connection is not None and (not database.get_autocommit() or database.in_atomic_block):
-            database.close()
-            result = failure(
-                self.operation, ItemTransactionBroken("The operation left a transaction open."), context.attempt
-            )
+            abandon(database)
+            result = failure(self.operation, ItemTransactionBroken(LEFT_OPEN), context.attempt)
         try:
             return self._record_patiently(result, one)
         except FenceLost:

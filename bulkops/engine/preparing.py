@@ -18,6 +18,7 @@ from bulkops.conf import conf
 from bulkops.engine import finishing, hand, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
 from bulkops.engine.hand import Doing, InHand, holding
+from bulkops.engine.item_transaction import abandon
 from bulkops.exceptions import BulkopsError, FenceLost, InvalidItems
 from bulkops.models import Chunk, Job, Manifest
 from bulkops.states import EventKind, JobState
@@ -59,7 +60,7 @@ def prepare(job: Job, taken: Taken, operation: Operation, params: dict[str, Any]
         if classify(error, driver) is Fault.CONNECTION:
             raise
         if connection.in_atomic_block or connection.closed_in_transaction:
-            connection.close()
+            abandon(connection)
         finishing.fail(taken, why(error), code_of(error))
 
 

@@ -203,7 +203,8 @@ class ItemStatements:
         """
         claim = one.claim
         self.recorded = result.state
-        if one.attempt == 1 and result.state == OutcomeState.SUCCEEDED:
+        # A success has words of its own where its result could not be stored.
+        if one.attempt == 1 and result.state == OutcomeState.SUCCEEDED and not result.message:
             return self._execute(
                 _EXECUTE["bulkops_succeed"], (claim.chunk_id, claim.epoch, one.position - claim.start, result.result)
             )
@@ -218,9 +219,13 @@ class ItemStatements:
         return self._execute(_EXECUTE[name], values)
 
     def _execute(self, sql: str, values: tuple[Any, ...]) -> bool:
-        with self._database.wrap_database_errors:
-            self._cursor.execute(sql, values)
-            row = self._cursor.fetchone()
+        database = self._database
+        with database.wrap_database_errors:
+            # Django may have opened another connection since, as after a health check that failed. There the statement
+            # is unknown, and the item is run again; the kept cursor, which is closed, would blame the item.
+            cursor = self._cursor if self._prepared_on is database.connection else database.connection.cursor()
+            cursor.execute(sql, values)
+            row = cursor.fetchone()
         if row is None:
             raise FenceLost
         return row[0]

@@ -310,4 +310,5 @@ def _is_race(error: IntegrityError) -> bool:
 
 def _busy(slot: str) -> ActiveJobExists | SubmissionBusy:
     active = Job.objects.filter(slot=slot).first()
-    return SubmissionBusy() if active is None else ActiveJobExists(active)
+    words = gettext("Another submission of yours is being recorded; try again in a moment.")
+    return SubmissionBusy(words) if active is None else ActiveJobExists(active)

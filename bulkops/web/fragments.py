@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 CHANGED = "bulkops:changed"
 """Tells the other parts of the page, through an event in the browser, that a job's state is a new one."""
+OVER = "bulkops:over"
+"""Tells what follows an end alone, such as *Run again*, that the job has just ended."""
 
 
 def _unchanged() -> HttpResponse:
@@ -72,6 +74,8 @@ def _card(request: HttpRequest, pk: UUID) -> HttpResponse:
     response = render(request, "bulkops/_card.html", {"card": card, "speak": card.seen != seen, "fragment": True})
     if card.changed_since(seen):
         trigger_client_event(response, CHANGED)
+        if not card.job.is_active:
+            trigger_client_event(response, OVER)
     return response
 
 

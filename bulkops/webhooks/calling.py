@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from http import HTTPStatus
 
+from django.utils.translation import gettext_noop as _
+
 from bulkops import storable
 from bulkops.conf import conf
 from bulkops.exceptions import BulkopsError, RetryAfter
@@ -24,9 +26,9 @@ except ModuleNotFoundError:
 MOST_BYTES = 16 * 1024
 """Of an answer's body; the rest is not read."""
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-NOT_INSTALLED = "This site cannot send webhooks: the packages httpx and httpcore are not installed."
+NOT_INSTALLED = _("This site cannot send webhooks: the packages httpx and httpcore are not installed.")
 
-NOT_ENCRYPTED = "The address must begin with https://, so that nobody on the way can read it."
+NOT_ENCRYPTED = _("The address must begin with https://, so that nobody on the way can read it.")
 
 
 def is_possible() -> bool:

@@ -51,7 +51,7 @@ class TooManyByHand(BulkopsError):
     code = "rate-limited"
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"Too many tests and repeats by hand; wait {seconds} s.")
+        super().__init__(gettext("Too many tests and repeats by hand; wait %(n)s s.") % {"n": seconds})
         self.seconds = seconds
 
 
@@ -66,7 +66,7 @@ def create(*, owner: Any, url: str, events: Iterable[str], description: str = ""
     Raises InvalidEndpoint, or EndpointNotAllowed where the owner has as many as may be, or nothing can be sent.
     """
     if not calling.is_possible():
-        raise EndpointNotAllowed(calling.NOT_INSTALLED)
+        raise EndpointNotAllowed(gettext(calling.NOT_INSTALLED))
     made = Endpoint(
         owner=owner,
         url=checked_url(url),
@@ -178,7 +178,7 @@ def checked_url(url: str) -> str:
     except NotSendable as error:
         raise InvalidEndpoint("url", error.message) from None
     if place.scheme != "https" and not conf().webhook_plain_http:
-        raise InvalidEndpoint("url", calling.NOT_ENCRYPTED)
+        raise InvalidEndpoint("url", gettext(calling.NOT_ENCRYPTED))
     if place.host[-1].isdigit() or ":" in place.host:  # an address in place of a name; no name ends in a digit's label
         why = addresses.refusal(place.host, tuple(conf().webhook_private_networks))
         if why and why != "is no address":

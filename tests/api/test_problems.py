@@ -53,6 +53,8 @@ def test_each_type_is_the_address_of_a_page(db: None, name: str):
 
 
 def test_pages_of_problems_are_listed_and_others_do_not_exist(db: None):
+    for name in PROMISED:
+        assert "&amp;" not in Client().get(f"/problems/{name}").content.decode(), "escaped twice"
     page = Client().get("/problems/").content.decode()
     assert all(f'href="/problems/{name}"' in page for name in PROMISED)
     assert Client().get("/problems/nothing").status_code == 404

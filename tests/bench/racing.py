@@ -1,6 +1,6 @@
-"""Races: who takes part runs side by side, one at a time for a quarter of a second while the others stand still.
+"""Races: two contestants run side by side, one at a time for a quarter of a second while the other stands still.
 
-A disk or a neighbour that is slow for some seconds is then slow for all of them, which taking turns of several seconds
+A disk or a neighbour that is slow for some seconds is then slow for both of them, which taking turns of several seconds
 cannot have. Standing still is SIGSTOP, for less time than a leader lets a worker be frozen.
 """
 
@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Sum
@@ -49,15 +50,16 @@ class Racer(Protocol):
 
 
 def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
-    """Items a second of each, over so many seconds of its own."""
-    begun: list[Racer] = []
+    """Items a second of each of the two, over so many seconds of its own."""
+    assert len(racers) == 2, "Stage.racing_cluster makes slices for two"
     processes: dict[str, list[int]] = {}
-    try:
+    with ExitStack() as after:
         for name, racer in racers.items():
-            begun.append(racer)
+            after.callback(racer.end)
             racer.begin()
             wait_for(racer.count, FIRST_SECONDS, f"the first item of {name}")
             processes[name] = racer.processes()
+            after.callback(_signal, processes[name], signal.SIGCONT)
             _signal(processes[name], signal.SIGSTOP)
         time.sleep(SETTLES_SECONDS)
         before = {name: racer.count() for name, racer in racers.items()}
@@ -68,11 +70,6 @@ def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
             for name in names:
                 took[name] += _leg(processes[name])
         done = {name: racer.count() - before[name] for name, racer in racers.items()}
-    finally:
-        for pids in processes.values():
-            _signal(pids, signal.SIGCONT)
-        for racer in begun:
-            racer.end()
     return {name: done[name] / took[name] for name in racers}
 
 

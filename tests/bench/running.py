@@ -46,6 +46,8 @@ def run(asked: Namespace, owned: Owned) -> int:
     known |= machine.disk(values[DISK] for one in played.values() for values in one)
     print(f"\n{report.table(answers)}\n\n{machine.told(known)}\n")
     print(f"written to {report.write_json(answers, known, played).relative_to(report.ROOT)}")
+    if asked.quick:
+        print("with --quick, short and few rounds: a look, and nothing to judge by")
     if asked.readme:
         README.write_text(report.into(README.read_text(), answers, known))
         print("README.md has the table")

@@ -102,7 +102,7 @@ def test_the_command_measures_and_writes_down_what_it_found():
     command = [sys.executable, "-m", "tests.bench", "--quick", "--rounds", "1", "commit"]
     done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    path = done.stdout.split("written to ")[1].strip()
+    path = done.stdout.split("written to ")[1].splitlines()[0]
     written = json.loads((ROOT / path).read_text())
     assert written["facts"]["server"]["synchronous_commit"] == "on"
     commit = written["figures"][0]

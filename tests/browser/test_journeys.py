@@ -65,6 +65,8 @@ def test_a_bar_grows_and_ends_and_the_start_button_comes_back_in_every_tab(
     assert first.title() == "Completed · Slow deposit"
     expect(first.get_by_text("You can close this page")).to_have_count(0)
     expect(first.get_by_role("button", name="Pause")).to_have_count(0)
+    expect(first.get_by_role("link", name="Run again")).to_be_visible()
+    expect(first.get_by_role("heading", level=1)).to_have_count(1)
     expect(start_button(other)).to_be_enabled()
 
     polls: list[str] = []

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import close_old_connections, connection, transaction
+from django.utils.functional import SimpleLazyObject
 
 from bulkops import (
     InDoubt,
@@ -184,6 +185,24 @@ def test_an_inner_transaction_is_let_be(owner, at):
     at("nests", nest)
     found = try_out(owner, ["nests"])
     assert found.tried[0].result == ["inner", "nests"]
+    assert nothing_kept()
+
+
+@pytest.mark.parametrize("opened", [{}, {"savepoint": False}])
+def test_a_block_that_an_item_leaves_open_fails_it_and_costs_the_next_request_nothing(owner, at, opened):
+    at("opens", lambda _: transaction.atomic(**opened).__enter__())
+    found = try_out(owner, ["opens", "fine"])
+    assert states(found) == ["failed", "succeeded"]
+    assert "left a transaction open" in found.tried[0].message
+    close_old_connections()
+    assert nothing_kept()
+    assert connection.get_autocommit()
+
+
+def test_what_an_item_writes_while_its_result_is_made_storable_is_not_kept_either(owner, at):
+    at("late", lambda _: SimpleLazyObject(lambda: str(Effect.objects.create(item="late").item)))
+    found = try_out(owner, ["late"])
+    assert [one.result for one in found.tried] == ["late"]
     assert nothing_kept()
 
 

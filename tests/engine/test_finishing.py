@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError, close_old_connections, connection
+from django.db import IntegrityError, close_old_connections, connection, transaction
+from django.utils.functional import SimpleLazyObject
 
 from bulkops import manifests, services
 from bulkops.models import Chunk, Event, Job, Manifest, Outcome, Turn
@@ -130,7 +131,25 @@ def cleans_up_connections():
     close_old_connections()
 
 
-@pytest.mark.parametrize("trouble", [closes, commits, raises_without_words, cleans_up_connections])
+def leaves_a_block_open():
+    transaction.atomic().__enter__()
+
+
+def returns_what_breaks_the_transaction():
+    return SimpleLazyObject(lambda: connection.cursor().execute("SELECT no_such_column"))
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        closes,
+        commits,
+        raises_without_words,
+        cleans_up_connections,
+        leaves_a_block_open,
+        returns_what_breaks_the_transaction,
+    ],
+)
 def test_a_finish_that_misbehaves_ends_the_job_and_leaves_no_turn_in_hand(owner, worker, monkeypatch, trouble):
     monkeypatch.setattr(Ending, "finish", lambda *_: trouble())
     job = worker.finish(services.submit(user=owner, operation="ending", items=["a"]))

@@ -552,12 +552,17 @@ def _(stage: Stage) -> str:
     return "/problems/active-job-exists"
 
 
-@scene("api-docs", ours=False)
+def _drawn(selector: str) -> Callable[[Page, Stage], None]:
+    """Waits until a packaged script has drawn its page."""
+    return lambda page, _stage: page.locator(selector).first.wait_for()
+
+
+@scene("api-docs", ours=False, act=_drawn(".opblock"))
 def _(stage: Stage) -> str:
     return "/api/docs/"
 
 
-@scene("api-redoc", ours=False)
+@scene("api-redoc", ours=False, act=_drawn("h1"))
 def _(stage: Stage) -> str:
     return "/api/redoc/"
 

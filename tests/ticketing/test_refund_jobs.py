@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from django.test import Client
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 SMOOTH = {"latency_ms": 0, "busy": 0, "down": 0, "refused": 0, "cut": 0, "retry_after_seconds": 0}
 REPEATING, HOLDING = "refund-orders", "refund-orders-held"
@@ -319,7 +319,6 @@ def test_a_provider_that_is_not_there_fails_the_items_after_some_attempts(settin
         assert "can't be reached ([Errno 111] Connection refused)" in outcome.message
 
 
-@pytest.mark.slow
 def test_a_provider_that_stays_away_stops_the_job_before_every_order_has_failed(
     settings, orders, seller, worker, conduct, monkeypatch
 ):

@@ -64,7 +64,23 @@ def test_our_own_pages_card_carries_the_title_and_a_strangers_page_keeps_its_own
 def test_the_card_tells_the_rest_of_the_page_of_a_new_state_only(as_owner: Client, put: Callable[..., Job]) -> None:
     job = put(JobState.RUNNING, succeeded=1)
     assert "HX-Trigger" not in card_of(as_owner, job, "?seen=running.2")
-    assert "bulkops:changed" in card_of(as_owner, job, "?seen=queued.0")["HX-Trigger"]
+    told = card_of(as_owner, job, "?seen=queued.0")["HX-Trigger"]
+    assert "bulkops:changed" in told
+    assert "bulkops:over" not in told
+
+
+def test_the_heading_of_an_active_job_comes_again_once_with_its_end_and_then_offers_another_run(
+    as_owner: Client, put: Callable[..., Job]
+) -> None:
+    job = put(JobState.RUNNING, succeeded=1)
+    page = as_owner.get(job.get_absolute_url()).content.decode()
+    assert 'hx-trigger="bulkops:over from:body"' in page
+    assert "Run again" not in page
+    Job.objects.filter(pk=job.pk).update(state=JobState.CANCELLED, slot=None, finished_at=timezone.now())
+    assert "bulkops:over" in card_of(as_owner, job, "?seen=running.2")["HX-Trigger"]
+    page = as_owner.get(job.get_absolute_url(), headers=HTMX).content.decode()
+    assert "bulkops:over" not in page
+    assert "Run again" in page
 
 
 def test_the_card_speaks_each_ten_percent_only(as_owner: Client, put: Callable[..., Job]) -> None:

@@ -136,6 +136,13 @@ def own_words(stage: Stage) -> list[str]:
     return [one for one in own if one]
 
 
+@pytest.fixture
+def stage(transactional_db: None) -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_word_of_a_page_goes_through_gettext(name: str, transactional_db: None) -> None:
     scene, stage = SCENES[name], Stage()
@@ -152,6 +159,18 @@ def test_every_word_of_a_page_goes_through_gettext(name: str, transactional_db: 
     finally:
         stage.close()
     assert unmarked(page, own) == []
+
+
+def test_every_word_of_the_operators_dashboard_goes_through_gettext(stage: Stage) -> None:
+    address = SCENES["admin-dashboard"].arrange(stage)
+    client = Client()
+    client.force_login(stage.person("operator", superuser=True))
+    with marked():
+        part = client.get(address, headers={"HX-Request": "true"})
+    diagnosis = part.context["board"].diagnosis
+    own = [*own_words(stage), *diagnosis.faults, *diagnosis.remarks, "default", "here"]
+    assert "Worker clusters" in part.content.decode()
+    assert unmarked(part.content.decode(), own) == []
 
 
 def test_a_word_that_is_not_marked_is_found() -> None:
@@ -213,13 +232,6 @@ def compiled(entries: dict[str, str]) -> bytes:
     return head + b"".join(struct.pack("<2I", *one) for one in tables) + b"\0".join(texts) + b"\0"
 
 
-@pytest.fixture
-def stage(transactional_db: None) -> Iterator[Stage]:
-    stage = Stage()
-    yield stage
-    stage.close()
-
-
 def seen(stage: Stage, address: str) -> str:
     client = Client()
     client.force_login(stage.owner)
@@ -274,6 +286,18 @@ def test_programs_and_the_shell_are_answered_in_english_all_the_same(
     )
     call_command("job", str(job.pk))
     assert "Completed, with errors" in capsys.readouterr().out
+
+
+def test_what_an_author_marked_is_as_it_stands_in_the_code_where_programs_read_it(
+    polish: None, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer becomes bytes after its view has returned it."""
+    monkeypatch.setattr(type(registry.get("note")), "title", translation.gettext_lazy("Done"))
+    client = Client()
+    client.force_login(stage.owner)
+    answer = client.get("/api/operations/note/")
+    assert answer.json()["title"] == "Done"
+    assert answer["Content-Language"] == "en"
 
 
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="makemessages needs GNU gettext")

@@ -34,8 +34,8 @@ FIGURES = (
     Figure(
         name="commit, bare Python",
         words="a loop of the statement on the driver's own cursor ÷ `pgbench` with the same statement",
-        of="outside.loop",
-        against="outside.pgbench",
+        of="bare.loop",
+        against="bare.pgbench",
     ),
 )
 
@@ -45,20 +45,13 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     pgbench = stage.owned.pgbench()
     if pgbench is None:
         missing = NotMeasured("there is no pgbench on this machine")
-        yield {"outside": missing, "inside": missing}
+        yield dict.fromkeys(("outside", "inside", "bare"), missing)
         return
-    with stage.cluster(workers=1) as cluster, stage.helper("bare") as bare:
+    with stage.racing_cluster(workers=1) as cluster, stage.helper("bare") as bare:
         reference = PgbenchRacer(stage, pgbench)
-        outside: dict[str, Racer] = {
-            "worker": JobRacer(stage, cluster, "bench-nothing"),
-            "pgbench": reference,
-            "loop": StatementRacer(stage, bare),
+        races: dict[str, dict[str, Racer]] = {
+            "outside": {"worker": JobRacer(stage, cluster, "bench-nothing"), "pgbench": reference},
+            "inside": {"worker": JobRacer(stage, cluster, "bench-nothing-transactional"), "pgbench": reference},
+            "bare": {"loop": StatementRacer(stage, bare), "pgbench": reference},
         }
-        inside: dict[str, Racer] = {
-            "worker": JobRacer(stage, cluster, "bench-nothing-transactional"),
-            "pgbench": reference,
-        }
-        yield {
-            "outside": partial(race, outside, stage.race_seconds),
-            "inside": partial(race, inside, stage.race_seconds),
-        }
+        yield {name: partial(race, racers, stage.race_seconds) for name, racers in races.items()}

@@ -20,22 +20,22 @@ FIGURES = (
     Figure(
         name="parallel, 2",
         words="items that do nothing, 2 workers ÷ one worker",
-        of="nothing.2",
-        against="nothing.1",
+        of="two.2",
+        against="two.1",
         at_least=1.5,
     ),
     Figure(
         name="parallel, 4",
         words="items that do nothing, 4 workers ÷ one worker",
-        of="nothing.4",
-        against="nothing.1",
+        of="four.4",
+        against="four.1",
         at_least=2,
     ),
     Figure(
         name="parallel, 16",
         words="items that wait 2 ms, 16 workers ÷ one worker",
-        of="wait.16",
-        against="wait.1",
+        of="sixteen.16",
+        against="sixteen.1",
         at_least=10,
     ),
 )
@@ -44,12 +44,13 @@ FIGURES = (
 @contextmanager
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
-        clusters = {n: stack.enter_context(stage.cluster(workers=n, queues=queue_of(n))) for n in (1, 2, 4, 16)}
+        clusters = {n: stack.enter_context(stage.racing_cluster(n, queue_of(n))) for n in (1, 2, 4, 16)}
 
         def racers(operation: str, *numbers: int) -> dict[str, Racer]:
             return {str(n): JobRacer(stage, clusters[n], f"{operation}-{n}", workers=n) for n in numbers}
 
         yield {
-            "nothing": partial(race, racers("bench-nothing", 1, 2, 4), stage.race_seconds),
-            "wait": partial(race, racers("bench-wait", 1, 16), stage.race_seconds),
+            "two": partial(race, racers("bench-nothing", 1, 2), stage.race_seconds),
+            "four": partial(race, racers("bench-nothing", 1, 4), stage.race_seconds),
+            "sixteen": partial(race, racers("bench-wait", 1, 16), stage.race_seconds),
         }

@@ -58,21 +58,21 @@ FIGURES = (
     Figure(
         name="peers, Celery",
         words="2 workers ÷ a Celery task that reports each item to Redis, where nothing is durable",
-        of="reporting.strict",
-        against="reporting.celery",
+        of="strict.job",
+        against="strict.celery",
         at_least=1,
     ),
     Figure(
         name="peers, Celery, relaxed",
         words='2 workers with `durability = "relaxed"` ÷ the same',
-        of="reporting.relaxed",
-        against="reporting.celery",
+        of="relaxed.job",
+        against="relaxed.celery",
         at_least=2,
     ),
     Figure(
         name="peers, Celery, halves",
         words="2 workers ÷ two such Celery tasks at the same time",
-        of="halves.strict",
+        of="halves.job",
         against="halves.celery",
     ),
 )
@@ -85,14 +85,14 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     missing = NotMeasured("not installed: --install-peers") if python is None else None
     no_redis = NotMeasured("not installed: redis-server") if redis is None else None
     with ExitStack() as stack:
-        one, two = (stack.enter_context(stage.cluster(workers=n, queues=queue_of(n))) for n in (1, 2))
+        one, two = (stack.enter_context(stage.racing_cluster(n, queue_of(n))) for n in (1, 2))
         stock = stack.enter_context(daemons.stock(stage))
         found: dict[str, Any] = {
             "two": partial(stage.whole_rate, "bench-nothing-2", items, parallelism=2),
             "stock_tasks": partial(stock.helper.ask, "task_per_item", items=tasks),
             "saving": _raced(stage, worker=JobRacer(stage, one, "bench-nothing-1"), stock=TaskRacer(stock)),
             "procrastinate_tasks": missing,
-            **dict.fromkeys(("reporting", "halves", "celery_tasks"), missing or no_redis),
+            **dict.fromkeys(("strict", "relaxed", "halves", "celery_tasks"), missing or no_redis),
         }
         if python:
             procrastinate = stack.enter_context(daemons.procrastinate(stage, python))
@@ -100,11 +100,12 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
         if python and redis:
             celery = stack.enter_context(daemons.celery(stage, python, redis))
             found["celery_tasks"] = partial(celery.helper.ask, "task_per_item", items=tasks)
-            relaxed_cluster = stack.enter_context(stage.cluster(workers=2, queues="bench-relaxed"))
+            relaxed_cluster = stack.enter_context(stage.racing_cluster(2, "bench-relaxed"))
             strict = JobRacer(stage, two, "bench-nothing-2", workers=2)
             relaxed = JobRacer(stage, relaxed_cluster, "bench-nothing-relaxed", workers=2)
-            found["reporting"] = _raced(stage, strict=strict, relaxed=relaxed, celery=TaskRacer(celery, tasks=1))
-            found["halves"] = _raced(stage, strict=strict, celery=TaskRacer(celery, tasks=2))
+            found["strict"] = _raced(stage, job=strict, celery=TaskRacer(celery, tasks=1))
+            found["relaxed"] = _raced(stage, job=relaxed, celery=TaskRacer(celery, tasks=1))
+            found["halves"] = _raced(stage, job=strict, celery=TaskRacer(celery, tasks=2))
         yield found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ITEMS_PER_SECOND = 15_000
 """More than anybody does: no job may end within its race."""
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS, ANSWER_SECONDS = 60.0, 120.0
 OWN_ENVIRONMENT = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "SECRET_KEY", "DEBUG")
 """Which the test suite's own processes would be given otherwise."""
 
@@ -180,6 +181,8 @@ class Helper:
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], ANSWER_SECONDS)
+        assert ready, f"no answer for {ANSWER_SECONDS:.0f} s; the program's log says:\n{self.log.read_text()}"
         line = self._process.stdout.readline()
         assert line, f"the program ended; its log says:\n{self.log.read_text()}"
         return json.loads(line)

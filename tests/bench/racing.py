@@ -1,4 +1,4 @@
-"""Races: two contestants run side by side, one at a time for a quarter of a second while the other stands still.
+"""Races: two contestants run side by side, one at a time for half a second while the other stands still.
 
 A disk or a neighbour that is slow for some seconds is then slow for both of them, which taking turns of several seconds
 cannot have. Standing still is SIGSTOP, for less time than a leader lets a worker be frozen.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.bench.stage import Helper, Stage
     from tests.clusters import RealCluster
 
-LEG_SECONDS = 0.25
+LEG_SECONDS = 0.5
 SETTLES_SECONDS = 0.05
 """For what the server still has in hand when its client is stopped."""
 FIRST_SECONDS = 60.0

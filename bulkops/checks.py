@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.conf import settings
+from django.conf import DEFAULT_STORAGE_ALIAS, settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import FileSystemStorage, InvalidStorageError, storages
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.version import get_version_tuple
@@ -299,6 +301,25 @@ def _check_operation(operation: Operation) -> Iterator[CheckMessage]:
             hint="It reads “app_label.codename”, such as “ticketing.change_ticket”.",
             id="bulkops.W003",
         )
+
+
+@register(TAG)
+def check_storage(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What people upload is found again by another process; with Django's own MEDIA_ROOT, only from the same folder."""
+    try:
+        storage = storages[DEFAULT_STORAGE_ALIAS]
+    except (InvalidStorageError, ImproperlyConfigured):
+        return []  # told by Django, to whoever uses it
+    if not isinstance(storage, FileSystemStorage) or Path(storage.base_location).is_absolute():
+        return []
+    return [
+        Caution(
+            "Uploaded files are stored in whatever folder a process was started in: web and workers may not find each"
+            " other's.",
+            hint='Set MEDIA_ROOT to an absolute path, such as BASE_DIR / "media".',
+            id="bulkops.W022",
+        )
+    ]
 
 
 @register(TAG)

@@ -346,6 +346,20 @@ def test_settings_of_django_q2_that_do_nothing_are_named(settings):
     assert "bulk, poll" in said["bulkops.I001"]
 
 
+def test_a_folder_of_uploads_that_depends_on_where_a_process_starts_is_told(settings, tmp_path):
+    assert "bulkops.W022" not in found()
+    settings.MEDIA_ROOT = ""
+    assert "MEDIA_ROOT" in found()["bulkops.W022"]
+    settings.MEDIA_ROOT = tmp_path
+    assert "bulkops.W022" not in found()
+    settings.MEDIA_ROOT = "media"
+    assert "bulkops.W022" in found()
+    settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+    assert "bulkops.W022" not in found()
+    settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": "nowhere.Storage"}}
+    assert "bulkops.W022" not in found()
+
+
 def test_a_limit_of_django_below_ours_on_files_in_a_form_is_told(settings):
     assert "bulkops.W020" not in found()
     settings.DATA_UPLOAD_MAX_NUMBER_FILES = 100

@@ -6,8 +6,8 @@ Each is told to begin and works until it is interrupted (SIGINT).
 from __future__ import annotations
 
 import itertools
+import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "site"))
 
 
 def until_interrupted(once: Callable[[int], Any]) -> bool:
-    """Again and again, with the number of each time."""
-    with suppress(KeyboardInterrupt):
+    """Again and again, with the number of each time; the one that is begun when SIGINT comes is ended.
+
+    Raised in the middle of one, KeyboardInterrupt can leave Django's connection in a transaction that nobody ends.
+    """
+    told: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: told.append(number))
+    try:
         for number in itertools.count():
+            if told:
+                return True
             once(number)
-    return True
+    finally:
+        signal.signal(signal.SIGINT, before)
+    raise AssertionError("unreachable")
 
 
 def statement(*, first: int, size: int, epoch: int) -> bool:

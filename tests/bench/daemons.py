@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tests.bench.database import ROOT
 from tests.clusters import wait_for
 
@@ -29,13 +27,6 @@ class Daemon:
     """Another system's cluster, and the program that sends it tasks."""
 
     helper: Helper
-    leader: int
-
-    def processes(self) -> list[int]:
-        """All of the cluster's own."""
-        leader = psutil.Process(self.leader)
-        family = [leader, *leader.children(recursive=True)]
-        return [one.pid for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 @contextmanager
@@ -70,8 +61,8 @@ def stock(stage: Stage) -> Iterator[Daemon]:
         with stage.helper("stock.program", **env) as helper:
             helper.ask("prepare")
             command = [sys.executable, "-m", "django", "qcluster"]
-            with running(command, stage.folder / "stock.log", PYTHONPATH=str(ROOT), **env) as leader:
-                yield Daemon(helper, leader.pid)
+            with running(command, stage.folder / "stock.log", PYTHONPATH=str(ROOT), **env):
+                yield Daemon(helper)
 
 
 @contextmanager
@@ -84,11 +75,11 @@ def celery(stage: Stage, python: Path, redis: str) -> Iterator[Daemon]:
     with running([redis, *alone], stage.folder / "redis.log"):
         wait_for(socket.exists, 10, "Redis")
         with (
-            running(worker, stage.folder / "celery.log", **env) as leader,
+            running(worker, stage.folder / "celery.log", **env),
             stage.helper("peers.celery_program", python=str(python), **env) as helper,
         ):
             helper.ask("task_per_item", items=4)  # from here on its processes are there
-            yield Daemon(helper, leader.pid)
+            yield Daemon(helper)
 
 
 @contextmanager
@@ -99,6 +90,6 @@ def procrastinate(stage: Stage, python: Path) -> Iterator[Daemon]:
         worker = [str(python), "-m", "procrastinate", "--app", "tests.bench.peers.procrastinate_app.app", "worker"]
         with stage.helper("peers.procrastinate_program", python=str(python), **env) as helper:
             helper.ask("prepare")
-            with running([*worker, "--concurrency", "2"], stage.folder / "procrastinate.log", **env) as leader:
+            with running([*worker, "--concurrency", "2"], stage.folder / "procrastinate.log", **env):
                 helper.ask("task_per_item", items=4)
-                yield Daemon(helper, leader.pid)
+                yield Daemon(helper)

@@ -1,18 +1,16 @@
-"""Races: two contestants run side by side, one at a time for half a second while the other stands still.
+"""Races: contestants work one after the other, in a random order, each for some seconds of steady work.
 
-A disk or a neighbour that is slow for some seconds is then slow for both of them, which taking turns of several seconds
-cannot have. Standing still is SIGSTOP, for less time than a leader lets a worker be frozen.
+Each stands still while another works: nobody is stopped in the middle. A contestant that is, keeps its transaction
+open, and while one is open nobody's old row versions are cleaned up: those of a chunk that changes with every item.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
 import subprocess
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Sum
@@ -27,10 +25,9 @@ if TYPE_CHECKING:
     from tests.bench.stage import Helper, Stage
     from tests.clusters import RealCluster
 
-LEG_SECONDS = 0.5
-SETTLES_SECONDS = 0.05
-"""For what the server still has in hand when its client is stopped."""
 FIRST_SECONDS = 60.0
+WARM_SECONDS = 0.3
+"""From the first item on, until it counts."""
 
 
 class Racer(Protocol):
@@ -39,53 +36,29 @@ class Racer(Protocol):
     def begin(self) -> None:
         """Start to work."""
 
-    def processes(self) -> list[int]:
-        """Once it works: those that stand still when it is not its turn."""
-
     def count(self) -> int:
         """Items committed, by the database."""
 
     def end(self) -> None:
-        """Stop working; its processes run."""
+        """Stop working, before this returns; its processes run."""
 
 
 def race(racers: dict[str, Racer], seconds: float) -> dict[str, float]:
-    """Items a second of each of the two, over so many seconds of its own."""
-    assert len(racers) == 2, "Stage.racing_cluster makes slices for two"
-    processes: dict[str, list[int]] = {}
-    with ExitStack() as after:
-        for name, racer in racers.items():
-            after.callback(racer.end)
-            racer.begin()
-            wait_for(racer.count, FIRST_SECONDS, f"the first item of {name}")
-            processes[name] = racer.processes()
-            after.callback(_signal, processes[name], signal.SIGCONT)
-            _signal(processes[name], signal.SIGSTOP)
-        time.sleep(SETTLES_SECONDS)
-        before = {name: racer.count() for name, racer in racers.items()}
-        took = dict.fromkeys(racers, 0.0)
-        names = list(racers)
-        while min(took.values()) < seconds:
-            random.shuffle(names)
-            for name in names:
-                took[name] += _leg(processes[name])
-        done = {name: racer.count() - before[name] for name, racer in racers.items()}
-    return {name: done[name] / took[name] for name in racers}
+    """Items a second of each, over so many seconds of its own."""
+    return {name: _turn(name, racers[name], seconds) for name in random.sample(list(racers), len(racers))}
 
 
-def _leg(pids: list[int]) -> float:
-    began = time.perf_counter()
-    _signal(pids, signal.SIGCONT)
-    time.sleep(LEG_SECONDS)
-    _signal(pids, signal.SIGSTOP)
-    took = time.perf_counter() - began
-    time.sleep(SETTLES_SECONDS)
-    return took
-
-
-def _signal(pids: list[int], which: signal.Signals) -> None:
-    for pid in pids:
-        os.kill(pid, which)
+def _turn(name: str, racer: Racer, seconds: float) -> float:
+    try:
+        racer.begin()
+        wait_for(racer.count, FIRST_SECONDS, f"the first item of {name}")
+        time.sleep(WARM_SECONDS)
+        before, began = racer.count(), time.perf_counter()
+        time.sleep(seconds)
+        done, took = racer.count() - before, time.perf_counter() - began
+    finally:
+        racer.end()
+    return done / took
 
 
 class JobRacer:
@@ -99,9 +72,6 @@ class JobRacer:
 
     def begin(self) -> None:
         self.job = self._stage.big_job(self._operation, self._items, self._workers)
-
-    def processes(self) -> list[int]:
-        return self._cluster.workers()
 
     def count(self) -> int:
         return Outcome.objects.filter(job=self.job, state="succeeded").count()
@@ -131,9 +101,6 @@ class PgbenchRacer:
             text=True,
         )
 
-    def processes(self) -> list[int]:
-        return [self._process.pid]
-
     def count(self) -> int:
         assert self._process.poll() is None, "pgbench ended"
         return Outcome.objects.filter(job=self.job).count()
@@ -156,9 +123,6 @@ class StatementRacer:
         room = statement.room(self.job)
         self._helper.tell("statement", first=room.first, size=room.size, epoch=room.epoch)
 
-    def processes(self) -> list[int]:
-        return [self._helper.pid]
-
     def count(self) -> int:
         return Outcome.objects.filter(job=self.job).count()
 
@@ -176,9 +140,6 @@ class OwnCodeRacer:
     def begin(self) -> None:
         self._before = self._sum()
         self._helper.tell("own_code", operation=self._operation, items=self._tickets)
-
-    def processes(self) -> list[int]:
-        return [self._helper.pid]
 
     def count(self) -> int:
         return self._sum() - self._before
@@ -198,9 +159,6 @@ class TaskRacer:
 
     def begin(self) -> None:
         self._daemon.helper.ask("begin", **self._how)
-
-    def processes(self) -> list[int]:
-        return self._daemon.processes()
 
     def count(self) -> int:
         return self._daemon.helper.ask("done")

@@ -1,12 +1,8 @@
 """The project's settings as in production, with the measured operations; `tests.bench` sets the environment."""
 
-import os
-
 from project.settings import *  # noqa: F403
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.bench"]  # noqa: F405
 ROOT_URLCONF = "tests.bench.urls"
-if os.environ.get("BENCH_SLICE_SECONDS"):
-    BULKOPS["slice_seconds"] = float(os.environ["BENCH_SLICE_SECONDS"])  # noqa: F405
 # No page of these has a static file, and nobody collects any.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405

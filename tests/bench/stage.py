@@ -17,7 +17,6 @@ from django.db import connection
 from django.utils import timezone
 
 from bulkops import services
-from bulkops.conf import conf
 from bulkops.states import ENDED, JobState
 from tests.bench.database import ROOT
 from tests.clusters import RealCluster, wait_for
@@ -25,7 +24,6 @@ from ticketing.models import Event, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bulkops.models import Job
@@ -63,10 +61,6 @@ class Stage:
             Ticket(event=event, code=f"{name}-{number}", seat=str(number), price=1_000) for number in range(count)
         )
         return [ticket.pk for ticket in made]
-
-    def racing_cluster(self, workers: int, queues: str = "") -> AbstractContextManager[RealCluster]:
-        """One for races of two. A slice is told to last twice as long, so that it works as long as one ever does."""
-        return self.cluster(workers, queues, BENCH_SLICE_SECONDS=str(2 * conf().slice_seconds))
 
     @contextmanager
     def cluster(self, workers: int, queues: str = "", **env: str) -> Iterator[RealCluster]:
@@ -157,11 +151,6 @@ class Helper:
                 stderr=said,
                 text=True,
             )
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
 
     def ask(self, do: str, **what: Any) -> Any:
         """Have it done; the answer."""

@@ -47,7 +47,7 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
         missing = NotMeasured("there is no pgbench on this machine")
         yield dict.fromkeys(("outside", "inside", "bare"), missing)
         return
-    with stage.racing_cluster(workers=1) as cluster, stage.helper("bare") as bare:
+    with stage.cluster(workers=1) as cluster, stage.helper("bare") as bare:
         reference = PgbenchRacer(stage, pgbench)
         races: dict[str, dict[str, Racer]] = {
             "outside": {"worker": JobRacer(stage, cluster, "bench-nothing"), "pgbench": reference},

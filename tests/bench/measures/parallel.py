@@ -44,7 +44,7 @@ FIGURES = (
 @contextmanager
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
-        clusters = {n: stack.enter_context(stage.racing_cluster(n, queue_of(n))) for n in (1, 2, 4, 16)}
+        clusters = {n: stack.enter_context(stage.cluster(n, queue_of(n))) for n in (1, 2, 4, 16)}
 
         def racers(operation: str, *numbers: int) -> dict[str, Racer]:
             return {str(n): JobRacer(stage, clusters[n], f"{operation}-{n}", workers=n) for n in numbers}

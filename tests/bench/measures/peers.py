@@ -86,7 +86,7 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     missing = NotMeasured("not installed: --install-peers") if python is None else None
     no_redis = NotMeasured("not installed: redis-server") if redis is None else None
     with ExitStack() as stack:
-        one, two = (stack.enter_context(stage.racing_cluster(n, queue_of(n))) for n in (1, 2))
+        one, two = (stack.enter_context(stage.cluster(n, queue_of(n))) for n in (1, 2))
         stock = stack.enter_context(daemons.stock(stage))
         found: dict[str, Any] = {
             "two": partial(stage.whole_rate, "bench-nothing-2", items, parallelism=2),
@@ -101,7 +101,7 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
         if python and redis:
             celery = stack.enter_context(daemons.celery(stage, python, redis))
             found["celery_tasks"] = partial(celery.helper.ask, "task_per_item", items=tasks)
-            relaxed_cluster = stack.enter_context(stage.racing_cluster(2, "bench-relaxed"))
+            relaxed_cluster = stack.enter_context(stage.cluster(2, "bench-relaxed"))
             strict = JobRacer(stage, two, "bench-nothing-2", workers=2)
             relaxed = JobRacer(stage, relaxed_cluster, "bench-nothing-relaxed", workers=2)
             found["strict"] = _raced(stage, job=strict, celery=TaskRacer(celery, tasks=1))

@@ -31,7 +31,7 @@ FIGURES = (
 
 @contextmanager
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
-    with stage.racing_cluster(workers=1) as cluster, stage.helper("bare") as bare:
+    with stage.cluster(workers=1) as cluster, stage.helper("bare") as bare:
         # Rows of their own, so that nobody meets what the other has left to be vacuumed.
         racers: dict[str, Racer] = {
             "worker": JobRacer(stage, cluster, OPERATION, items=stage.tickets(ROWS)),

@@ -45,6 +45,8 @@ def main() -> int:
     if asked.install_peers:
         peers_environment.install()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
+    # In a shell's background it is ignored, and so would it be by all that is started here and told by it to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with owned() as mine:
         os.environ |= {
             "DJANGO_SETTINGS_MODULE": "tests.bench.settings",

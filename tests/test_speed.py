@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -229,3 +230,29 @@ def test_many_jobs_cost_as_much_as_one(job: Job, person: Callable[..., Any]):
     with CaptureQueriesContext(connection) as asked:
         progress.of_many([job, *others])
     assert len(one_asked) == len(asked) == 3
+
+
+def test_what_a_card_asks_is_put_together_once(job, monkeypatch):
+    look(job)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the ORM writes a query")
+
+    monkeypatch.setattr(SQLCompiler, "as_sql", refused)
+    assert snapshots.of(job.pk) is not None
+
+
+def test_a_job_read_for_its_card_is_the_one_that_the_orm_reads(owner, alive):
+    tagged = services.submit(user=owner, operation="note", items=["a"], tags=["x", "y"], metadata={"k": [1, "ü"]})
+    transitions.move(tagged, JobState.RUNNING)
+    found = snapshots.of(tagged.pk)
+    assert found is not None
+    for one, other in ((found[0], Job.objects.get(pk=tagged.pk)), (found[0].owner, owner)):
+        assert one == other
+        for field in other._meta.concrete_fields:
+            assert getattr(one, field.attname) == getattr(other, field.attname), field.name
+    assert found[0].pace == Pace.objects.get(pk=tagged.pk)
+    Pace.objects.all().delete()
+    without = snapshots.of(tagged.pk)
+    assert without is not None
+    assert not hasattr(without[0], "pace")

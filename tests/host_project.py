@@ -22,6 +22,7 @@ def main(absent: list[str]) -> None:
         SECRET_KEY="0" * 50,
         USE_TZ=True,
         ROOT_URLCONF="bulkops.web.urls",
+        MEDIA_ROOT="/srv/shop/media",
         INSTALLED_APPS=["bulkops", *(f"django.contrib.{name}" for name in contrib), "django_htmx", "django_q"],
         DATABASES={
             "default": {

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bulkops.engine.statements import Result
     from bulkops.services import Submission
 
+ASK_AGAIN_SECONDS = 0.05
 NOT_TRIED = "not_tried"
 LABELS = {
     OutcomeState.SUCCEEDED.value: "succeeded",
@@ -135,7 +136,10 @@ class _Runner:
                 with self._nothing_kept():
                     self._try_all(waiting, found.tried)
             except DryRunBusy:
-                break
+                # The server may not know yet of a connection that the item has closed, and keeps our own lock for it.
+                if time.monotonic() >= self.deadline:
+                    break
+                time.sleep(ASK_AGAIN_SECONDS)
         found.tried += [
             _not_tried(*one, gettext("An item before it ended the dry run's transaction.")) for one in waiting
         ]

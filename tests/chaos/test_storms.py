@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.hosts import MARK, Hosts
 from tests.chaos.standstills import HOST_SECONDS, MARGIN_SECONDS, WORKER_SECONDS, Blow, Standstill, share
+from tests.clusters import wait_for
 
 JOB, OTHER = uuid.uuid4(), uuid.uuid4()
 
@@ -53,6 +54,7 @@ def test_a_process_that_nobody_looks_after_is_found(tmp_path):
     hosts = Hosts(tmp_path, 0, 0)
     assert hosts.orphans() == []
     with subprocess.Popen(["sleep", "60"], env={MARK: hosts.mark}, start_new_session=True) as left:
+        wait_for(hosts.orphans, 10, "the process with its environment")  # which it has a moment after it began
         (found,) = hosts.orphans()
         assert f"pid={left.pid}" in found
         hosts.kill()

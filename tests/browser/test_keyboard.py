@@ -51,7 +51,8 @@ def test_the_keyboard_alone_leads_from_the_log_in_to_the_finished_job(
     context.set_default_timeout(20_000)
     page = context.new_page()
     page.goto("/")
-    page.keyboard.type("owner")  # the field has the focus already
+    expect(page.locator("[name=username]")).to_be_focused()
+    page.keyboard.type("owner")
     page.keyboard.press("Tab")
     page.keyboard.type("secret")
     page.keyboard.press("Enter")

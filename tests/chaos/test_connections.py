@@ -50,11 +50,13 @@ def test_sessions_terminated_over_and_over_cost_no_item(owner, cluster):
 
 
 def test_idle_workers_and_their_leader_outlive_their_connections(owner, cluster):
+    # Beside its workers a leader has a process for moments, such as the one that looks at the schedules.
+    wait_for(lambda: len(cluster.workers()) == 2, 10, "nothing but workers")
     workers = cluster.workers()
     for _ in range(3):
         cut(all_of_them=True)
         time.sleep(1.2)
     job = services.submit(user=owner, operation="note", items=["a"])
     wait_for(lambda: type(job).objects.get(pk=job.pk).state == JobState.COMPLETED, 5, "the job's end")
-    assert cluster.workers() == workers
+    wait_for(lambda: cluster.workers() == workers, 10, "the same workers")
     assert cluster.leader.poll() is None

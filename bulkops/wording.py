@@ -31,7 +31,7 @@ _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.PAUSED: (gettext_noop("Paused"), gettext_noop("Resume it to go on where it stands, or cancel it.")),
     JobState.CANCELLING: (gettext_noop("Cancelling: the item in hand is finished first"), ""),
     JobState.COMPLETED: (gettext_noop("Completed"), ""),
-    JobState.COMPLETED_WITH_ERRORS: (gettext_noop("Completed, with errors"), ""),
+    JobState.COMPLETED_WITH_ERRORS: (gettext_noop("Completed with errors"), ""),
     JobState.CANCELLED: (gettext_noop("Cancelled"), ""),
     JobState.FAILED: (gettext_noop("Failed"), ""),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 ITEMS, QUICK_ITEMS = 1_000_000, 20_000
 TENTHS = 10
 LOOK_SECONDS = 0.25
+FIXED_WORK = 10_000
 POLLS = 5
 PATIENCE_SECONDS = 3600
 
@@ -40,7 +42,7 @@ def _figures() -> Iterator[Figure]:
         name = f"scale{', snapshot' if words else ''}"
         yield Figure(name=name, words=f"an item in the last tenth of a million ÷ in the first{words}",
                      of=f"{kind}.last", against=f"{kind}.first", at_most=1.1)  # fmt: skip
-        yield Figure(name=f"{name}, processor", words=f"the same, in time of the processor{words}",
+        yield Figure(name=f"{name}, processor", words=f"the same, in time of the processor as it is then{words}",
                      of=f"{kind}.last_busy", against=f"{kind}.first_busy", at_most=1.1)  # fmt: skip
         yield Figure(name=f"{name}, poll", words=f"what a poll reads, at the end{words}", of=f"{kind}.poll", unit="ms")
 
@@ -103,13 +105,13 @@ class Busy:
 
 
 def _watched(job: Job, items: int, busy: Busy) -> tuple[float, float]:
-    """Seconds of the processor for an item of the first and of the last tenth."""
-    seen: list[tuple[int, float]] = []
+    """Time of the processor for an item of the first and of the last tenth, by that of the fixed work."""
+    seen: list[tuple[int, float, float]] = []
     ends = time.monotonic() + PATIENCE_SECONDS
     while not seen or seen[-1][0] < items:
         assert time.monotonic() < ends, "the job does not end"
         done = Chunk.objects.filter(job=job).aggregate(done=Sum("cursor"))["done"]
-        seen.append((done, busy.seconds()))
+        seen.append((done, busy.seconds(), _fixed_work()))
         time.sleep(LOOK_SECONDS)
     tenth = items // TENTHS
     first = [one for one in seen if one[0] <= tenth or one is seen[0]]
@@ -117,9 +119,16 @@ def _watched(job: Job, items: int, busy: Busy) -> tuple[float, float]:
     return _each(first), _each(last)
 
 
-def _each(seen: list[tuple[int, float]]) -> float:
-    (began, busy_before), (ended, busy) = seen[0], seen[-1]
-    return (busy - busy_before) / max(1, ended - began)
+def _fixed_work() -> float:
+    """Seconds of the processor that one and the same piece of work takes just now."""
+    began = time.process_time()
+    assert len({str(number): number for number in range(FIXED_WORK)}) == FIXED_WORK
+    return time.process_time() - began
+
+
+def _each(seen: list[tuple[int, float, float]]) -> float:
+    (began, busy_before, _), (ended, busy, _) = seen[0], seen[-1]
+    return (busy - busy_before) / max(1, ended - began) / median(fixed for *_, fixed in seen)
 
 
 def _tenths(job: Job, items: int) -> tuple[float, float]:

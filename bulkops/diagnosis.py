@@ -234,9 +234,8 @@ def _explain(diagnosis: Diagnosis) -> None:
             f"{who}; {what} for {diagnosis.oldest_wait_seconds or 0:.0f} s."
             " More workers: manage.py qcluster --workers N"
         )
-    if diagnosis.jobs.get(JobState.PAUSED):
-        diagnosis.remarks.append(
-            f"Paused jobs: {diagnosis.jobs[JobState.PAUSED]}; they go on when somebody resumes them."
-        )
+    if paused := diagnosis.jobs.get(JobState.PAUSED):
+        who = "1 job is paused; it goes" if paused == 1 else f"{paused} jobs are paused; they go"
+        diagnosis.remarks.append(f"{who} on when somebody resumes {'it' if paused == 1 else 'them'}.")
     if not diagnosis.jobs:
         diagnosis.remarks.append("No job is active.")

@@ -380,7 +380,7 @@ def test_the_job_says_which_schedule_began_it_and_its_owner_can_start_another(ow
     job = Job.objects.get()
     assert "begun by the schedule <strong>hourly</strong>" in client.get(job.get_absolute_url()).content.decode()
     assert client.get(job.get_absolute_url(), headers={"accept": "application/json"}).json()["schedule"] == "hourly"
-    assert "by the schedule hourly" in client.get("/").content.decode()
+    assert "by the schedule “hourly”" in client.get("/").content.decode()
     assert "is still active" not in client.get("/operations/note/").content.decode()
 
 

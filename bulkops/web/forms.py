@@ -130,7 +130,7 @@ class JobForm(forms.Form):
                 min_value=1,
                 max_value=most,
                 label=_("Workers at once"),
-                help_text=gettext("1 to %(most)s.") % {"most": most},
+                help_text=gettext("1 to %(most)s; empty for one.") % {"most": most},
             )
         fastest = operation.rate_per_second or FASTEST
         self.fields["rate_per_second"] = forms.FloatField(
@@ -149,7 +149,7 @@ class JobForm(forms.Form):
             )
         self.fields["items"].help_text = _how_to_paste(operation, fields)
         mb = conf().file_bytes // (1024 * 1024)
-        allowed = gettext("CSV, JSON Lines, JSON or text; at most %(mb)s MB, %(items)s items.")
+        allowed = gettext("CSV, JSON Lines, JSON or text; at most %(mb)s\xa0MB, %(items)s items.")
         self.fields["file"].help_text = allowed % {"mb": mb, "items": f"{conf().file_items:,}"}
         if operation.takes_files:
             self._take_files(mb)
@@ -175,7 +175,7 @@ class JobForm(forms.Form):
             allow_empty_file=True,  # an empty one among them is its item's failure, not the form's
             label=_("Choose the files"),
             widget=ManyFiles(attrs={"multiple": True}),
-            help_text=gettext("At most %(files)s files of %(mb)s MB each, %(together)s MB together.")
+            help_text=gettext("At most %(files)s files of %(mb)s\xa0MB each, %(together)s\xa0MB together.")
             % {"files": f"{conf().upload_files:,}", "mb": f"{mb:,}", "together": f"{together:,}"},
         )
         self.fields["batch"] = forms.CharField(required=False, widget=forms.HiddenInput)

@@ -105,7 +105,7 @@ def test_a_paused_job_is_a_remark(run, alive, job, owner):
     services.pause(job=job, actor=owner)
     ran = run("status")
     assert ran.code == 0
-    assert "Paused jobs: 1; they go on when somebody resumes them." in ran.out
+    assert "1 job is paused; it goes on when somebody resumes it." in ran.out
 
 
 def test_the_last_errors_are_told(run, alive, job):

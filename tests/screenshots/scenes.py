@@ -593,7 +593,9 @@ def _(stage: Stage) -> str:
 def crowd(stage: Stage) -> None:
     """Several people's active jobs, and one's history."""
     history(stage)
-    stage.job(JobState.RUNNING, total=48_210, counts={"succeeded": 20_411, "failed": 3}, name=LONG)
+    told: dict[str, list[Any]] = {"failed": FAILURES}
+    counts = {"succeeded": 20_411, "failed": 3}
+    stage.held(stage.job(JobState.RUNNING, total=48_210, counts=counts, outcomes=told, name=LONG))
     noor, jonas = stage.person("noor.haddad"), stage.person("jonas.weber")
     stage.job(JobState.PAUSED, owner=noor, counts={"succeeded": 12}, tags=["spring", "north"], input_name=UNBROKEN)
     stage.job(JobState.QUEUED, owner=jonas, ago=20)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WIDTHS = (1200, 375, 320)
+TALLEST = 16_000
+"""Pixels of a page that a browser can draw in one piece."""
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -26,4 +28,6 @@ def test_taken(name: str, browser: Browser, live_server: Any, screenshots: Path)
             page.emulate_media(color_scheme=scheme)
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 800})
-                page.screenshot(path=screenshots / f"{name}-{scheme}-{width}.png", full_page=True)
+                tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+                path = screenshots / f"{name}-{scheme}-{width}.png"
+                page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": width, "height": tall})

@@ -269,4 +269,4 @@ def test_mistakes_are_listed_on_top_with_a_way_to_each(as_owner: Client) -> None
 def test_what_is_required_and_how_large_a_file_may_be_is_said_before(as_owner: Client) -> None:
     page = as_owner.get(DEPOSIT).content.decode()
     assert page.count(">required</span>") == 1  # the amount, not the pause
-    assert "at most 100 MB, 1,000,000 items" in page
+    assert "at most 100\xa0MB, 1,000,000 items" in page

@@ -38,16 +38,16 @@ class ProcessFiles(Operation):
             choices=[("thumbnails", "Thumbnails only"), ("anew", "Thumbnails, and the images anew as below")],
             initial="thumbnails",
         )
+        convert_to = forms.ChoiceField(
+            label="Convert to",
+            required=False,
+            choices=[("", "As it is"), ("JPEG", "JPEG"), ("PNG", "PNG"), ("WEBP", "WebP")],
+        )
         max_width = forms.IntegerField(
             label="Width at most", required=False, min_value=1, max_value=20_000, help_text="Pixels; empty: as it is."
         )
         max_height = forms.IntegerField(
             label="Height at most", required=False, min_value=1, max_value=20_000, help_text="Pixels; empty: as it is."
-        )
-        convert_to = forms.ChoiceField(
-            label="Convert to",
-            required=False,
-            choices=[("", "As it is"), ("JPEG", "JPEG"), ("PNG", "PNG"), ("WEBP", "WebP")],
         )
         quality = forms.IntegerField(
             min_value=1, max_value=95, initial=85, help_text="1 to 95, of JPEG and WebP images."

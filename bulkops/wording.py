@@ -150,7 +150,7 @@ def _story(job: Job, figures: Progress) -> str:
         (figures.skipped, gettext("%(n)s skipped")),
     ]
     ill = [words % {"n": f"{n:,}"} for n, words in bad if n]
-    told = f"{told}: {', '.join(ill)}." if ill else f"{told}."
+    told = f"{told}; {', '.join(ill)}." if ill else f"{told}."
     return told if figures.processed == total else f"{told} {gettext('What was done stays done.')}"
 
 
@@ -228,14 +228,16 @@ _SPANS = ((86400, _DAYS, 3600, _HOURS), (3600, _HOURS, 60, _MINUTES), (60, _MINU
 
 
 def rate(per_second: float) -> str:
-    """Items per second, minute or hour, whichever reads as a whole number: “85 a second”."""
-    if per_second >= 10:
-        return gettext("%(n)s a second") % {"n": f"{per_second:,.0f}"}
+    """Items per second, minute or hour, in two digits at least: “85 a second”, “1.2 a minute”."""
     if per_second >= 1:
-        return gettext("%(n)s a second") % {"n": f"{per_second:.1f}"}
+        return gettext("%(n)s a second") % {"n": _two_digits(per_second)}
     if per_second * 60 >= 1:
-        return gettext("%(n)s a minute") % {"n": f"{per_second * 60:.0f}"}
-    return gettext("%(n)s an hour") % {"n": f"{per_second * 3600:.0f}"}
+        return gettext("%(n)s a minute") % {"n": _two_digits(per_second * 60)}
+    return gettext("%(n)s an hour") % {"n": _two_digits(per_second * 3600)}
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}"
 
 
 _ABOUT, _FROM_TO, _UP_TO = range(3)

@@ -31,7 +31,14 @@ def test_spans_are_told_in_two_units_at_most(seconds, words):
 
 @pytest.mark.parametrize(
     ("per_second", "words"),
-    [(1234.5, "1,234 a second"), (8.5, "8.5 a second"), (0.5, "30 a minute"), (0.01, "36 an hour")],
+    [
+        (1234.5, "1,234 a second"),
+        (9.97, "10 a second"),
+        (8.5, "8.5 a second"),
+        (0.5, "30 a minute"),
+        (0.02, "1.2 a minute"),
+        (0.01, "36 an hour"),
+    ],
 )
 def test_rates_are_told_per_second_minute_or_hour(per_second, words):
     assert wording.rate(per_second) == words
@@ -117,13 +124,13 @@ def figures(**counts: object) -> Progress:
         (
             JobState.COMPLETED_WITH_ERRORS,
             {"processed": 6000, "failed": 12, "in_doubt": 1, "left": {"failed": 12, "in_doubt": 1}},
-            "All 6,000 items were processed in 3 min 20 s, 30 a second: 12 failed, 1 in doubt.",
+            "All 6,000 items were processed in 3 min 20 s, 30 a second; 12 failed, 1 in doubt.",
             "You can retry the 12 failed items; or say what became of the 1 item in doubt, or try again.",
         ),
         (
             JobState.COMPLETED_WITH_ERRORS,
             {"processed": 6000, "failed": 12},
-            "All 6,000 items were processed in 3 min 20 s, 30 a second: 12 failed.",
+            "All 6,000 items were processed in 3 min 20 s, 30 a second; 12 failed.",
             "A later job has taken what there was to retry.",
         ),
         (
@@ -164,7 +171,7 @@ def test_the_end_is_told_and_what_can_be_done(state, counts, story, advice):
 def test_the_end_calls_items_what_their_author_calls_them(operation, noun, one):
     job = Job(operation=operation, state=JobState.COMPLETED_WITH_ERRORS)
     story, advice = wording.ended(job, figures(processed=6000, failed=1, left={"failed": 1}))
-    assert story == f"All 6,000 {noun} were processed in 3 min 20 s, 30 a second: 1 failed."
+    assert story == f"All 6,000 {noun} were processed in 3 min 20 s, 30 a second; 1 failed."
     assert advice == f"You can retry the 1 failed {one}."
     empty = Job(operation=operation, state=JobState.COMPLETED)
     assert wording.ended(empty, figures(total=0))[0] == f"There was no {one} to process."

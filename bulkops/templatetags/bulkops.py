@@ -11,6 +11,7 @@ from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 
 from bulkops import permissions, uploaded_files, wording
@@ -56,8 +57,15 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def unbroken(text: str) -> str:
-    """A sentence in which no line ends between a figure and its unit."""
-    return re.sub(r"(?<=\d) (?=\w{1,3}\b)", "\xa0", text)
+    """A sentence in which no line ends between a figure and its unit, nor inside a span of time: “2 min 30 s”."""
+    units = re.sub(r"(?<=\d) (?=\w{1,3}\b)", "\xa0", text)
+    return re.sub(r"(\xa0\w{1,3}) (?=\d+\xa0\w{1,3}\b)", "\\1\xa0", units)
+
+
+@register.filter
+def breakable(name: str) -> str:
+    """A user's name, which is often an address: a narrow line ends behind its “@” sooner than inside a word."""
+    return format_html_join(mark_safe("@<wbr>"), "{}", ((part,) for part in name.split("@")))
 
 
 @register.filter

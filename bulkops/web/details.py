@@ -121,6 +121,11 @@ class Details:
         return self.job.result is not None
 
     @property
+    def has_items(self) -> bool:
+        """Whether there is anything to list: a job may have found none, and one that still collects has tried none."""
+        return self.job.total != 0 and self.job.state != JobState.PREPARING
+
+    @property
     def incomplete(self) -> bool:
         """Whether items may be left that nothing became of."""
         return self.job.state not in {JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS}

@@ -136,7 +136,7 @@ def test_the_list_shows_one_group_page_by_page(as_owner: Client, owner: Any, ali
         services.submit(user=owner, operation="telling", items=[("no price", "no ticket 1")[n % 2] for n in range(230)])
     )
     first = page_of(as_owner, job, f"items/?fingerprint={TICKET}")
-    assert "Only one kind of failure: <strong>115 ×</strong> no ticket … <a" in first
+    assert "Only this kind of failure: <strong>115 ×</strong> no ticket … <a" in first
     assert first.count("<tr>") == 101
     assert f'<option value="{TICKET}" selected>115 × no ticket …</option>' in first
     assert f'href="?fingerprint={TICKET}&amp;after=199">Next 100' in first

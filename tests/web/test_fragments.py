@@ -142,7 +142,7 @@ def test_the_graph_stands_on_the_jobs_own_page_alone_and_tells_what_it_shows(
 def test_an_ended_card_tells_what_happened_and_what_can_be_done(as_owner: Client, put: Callable[..., Job]) -> None:
     card = card_of(as_owner, put(JobState.COMPLETED_WITH_ERRORS, succeeded=3, failed=1)).content.decode()
     assert "All 4 items were processed" in card
-    assert ": 1 failed." in card
+    assert "; 1 failed." in card
     assert "You can retry the 1 failed item." in card
 
 

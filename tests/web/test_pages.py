@@ -230,6 +230,39 @@ def test_items_are_paged_by_position(as_owner: Client, owner: Any, alive: Any) -
     assert "Next 100" not in last
 
 
+@pytest.mark.parametrize(
+    ("query", "words", "address"),
+    [
+        ("state=failed", "No item is in this state.", "?"),
+        ("fingerprint=0123456789ab", "No item failed in this way.", "?"),
+        ("state=failed&after=7", "No such items beyond this point.", "?state=failed"),
+        ("", "No item was tried yet.", None),
+    ],
+)
+def test_a_list_without_items_says_so_and_where_there_are_some(
+    as_owner: Client, job: Job, query: str, words: str, address: str | None
+) -> None:
+    page = as_owner.get(f"{job.get_absolute_url()}items/?{query}").content.decode()
+    assert f'<p class="empty">{words} <a href="{job.get_absolute_url() if address is None else address}">' in page
+    assert ("as a CSV file" in page) == (not query)
+
+
+def test_a_job_that_found_no_items_offers_no_list_of_them(as_owner: Client, put: Callable[..., Job]) -> None:
+    offers = ('id="report-', 'id="items-')
+    page = as_owner.get(put(JobState.QUEUED).get_absolute_url()).content.decode()
+    assert all(offer in page for offer in offers)
+    for state, total in ((JobState.PREPARING, None), (JobState.COMPLETED, 0)):
+        page = as_owner.get(put(state, total=total).get_absolute_url()).content.decode()
+        assert not any(offer in page for offer in offers)
+
+
+def test_a_name_that_is_an_address_may_break_behind_its_sign(as_colleague: Client, job: Job, owner: Any) -> None:
+    owner.username = "<i>rosalind@example.org"
+    owner.save()
+    page = as_colleague.get(job.get_absolute_url()).content.decode()
+    assert "by <strong>&lt;i&gt;rosalind@<wbr>example.org</strong>" in page
+
+
 @pytest.mark.parametrize("query", ["state=nonsense", "after=x"])
 def test_wrong_filters_of_items_are_not_found(as_owner: Client, job: Job, query: str) -> None:
     assert as_owner.get(f"{job.get_absolute_url()}items/?{query}").status_code == 404

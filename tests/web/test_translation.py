@@ -91,7 +91,7 @@ def marked() -> Iterator[None]:
 def unmarked(page: str, own: list[str]) -> list[str]:
     """Words outside all brackets that are nobody's own."""
     words = Words()
-    words.feed(page)
+    words.feed(page.replace("<wbr>", ""))  # which divides no word
     text = "\n".join(words.found)
     while (shorter := re.sub(f"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}", "", text)) != text:
         text = shorter

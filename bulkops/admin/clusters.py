@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext_lazy as _
 
-from bulkops.admin.reading import ReadOnlyAdmin
+from bulkops.admin.reading import ReadOnlyAdmin, moment
 from bulkops.clock import ClockTimestamp
 from bulkops.models import Cluster
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ClusterAdmin(ReadOnlyAdmin):
     """Who works, and when it was last heard of."""
 
-    list_display = ("name", "is_alive", "workers", "queues", "started_at", "alive_until")
+    list_display = ("name", "is_alive", "workers", "queues", "started", "alive")
     ordering = ("-alive_until",)
     fields = readonly_fields = list_display
 
@@ -29,6 +29,9 @@ class ClusterAdmin(ReadOnlyAdmin):
         """Judged by the database's clock, as everywhere."""
         living = ExpressionWrapper(Q(alive_until__gt=ClockTimestamp()), output_field=BooleanField())
         return super().get_queryset(request).annotate(living=living)
+
+    started = moment("started_at", _("started at"))
+    alive = moment("alive_until", _("alive until"))
 
     @admin.display(description=_("alive"), boolean=True)
     def is_alive(self, cluster: Cluster) -> bool:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from bulkops.admin.reading import ReadOnlyAdmin
+from bulkops.admin.reading import ReadOnlyAdmin, clock, moment
 from bulkops.admin.tables import table
 from bulkops.models import Endpoint
 
@@ -18,7 +17,7 @@ class EndpointAdmin(ReadOnlyAdmin):
     """Where users are told of their jobs, and what was sent there. Their secrets are nobody's here, nor the addresses
     in which there may be one."""
 
-    list_display = ("__str__", "owner", "kind", "is_on", "failing_since", "created_at")
+    list_display = ("__str__", "owner", "kind", "is_on", "failing", "created")
     list_filter = ("kind", ("disabled_at", admin.EmptyFieldListFilter), ("failing_since", admin.EmptyFieldListFilter))
     list_select_related = ("owner",)
     search_fields = ("description",)
@@ -29,13 +28,18 @@ class EndpointAdmin(ReadOnlyAdmin):
         "__str__",
         "description",
         "events",
-        "created_at",
-        "disabled_at",
+        "created",
+        "disabled",
         "disabled_reason",
-        "failing_since",
-        "not_before",
+        "failing",
+        "waits_until",
         "deliveries_shown",
     )
+
+    created = moment("created_at", _("created at"))
+    disabled = moment("disabled_at", _("disabled at"))
+    failing = moment("failing_since", _("failing since"))
+    waits_until = moment("not_before", _("not before"))
 
     @admin.display(description=_("on"), boolean=True)
     def is_on(self, endpoint: Endpoint) -> bool:
@@ -48,7 +52,7 @@ class EndpointAdmin(ReadOnlyAdmin):
         latest = endpoint.deliveries.prefetch_related("attempts")[:DELIVERIES_SHOWN]
         rows = [
             (
-                f"{timezone.localtime(one.created_at):%Y-%m-%d %H:%M:%S}",
+                clock(one.created_at),
                 one.event,
                 one.get_state_display(),
                 one.tries,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.urls import path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from bulkops import progress, status, wording
 from bulkops.admin import cells, dashboard, live
 from bulkops.admin.actions import JobActions
-from bulkops.admin.reading import ReadOnlyAdmin, ReadOnlyChangeList
+from bulkops.admin.reading import ReadOnlyAdmin, ReadOnlyChangeList, clock, moment
 from bulkops.admin.tables import table
 from bulkops.models import Chunk, Event, Job, Outcome
 from bulkops.states import JobState, OutcomeState
@@ -29,6 +28,17 @@ if TYPE_CHECKING:
 
 EVENTS_SHOWN = 50
 FAILED_SHOWN = 20
+_MAY_BE_EMPTY = {
+    "shown_params": "params",
+    "shown_metadata": "metadata",
+    "shown_result": "result",
+    "started": "started_at",
+    "finished": "finished_at",
+} | {
+    name: name
+    for name in ("name", "schedule", "message", "input_name", "limit", "tags", "error", "error_code", "cancel_reason")
+}
+"""Fields of a job's page, and where what they show stands."""
 
 
 class JobChangeList(ReadOnlyChangeList):
@@ -42,6 +52,8 @@ class JobChangeList(ReadOnlyChangeList):
         super().get_results(request)
         if self.query:
             self.date_hierarchy = None  # it would read all jobs twice more, to offer what words have narrowed already
+        elif not self.has_active_filters:
+            self.full_result_count = self.result_count  # these are all, and nothing else is to be shown
         jobs = list(self.result_list)
         figures = progress.of_many(jobs)
         children = defaultdict(list)
@@ -57,7 +69,7 @@ class JobChangeList(ReadOnlyChangeList):
 class JobAdmin(JobActions, ReadOnlyAdmin):
     """The list of jobs, one job, and the dashboard, which are for holders of `bulkops.view_job`."""
 
-    list_display = ("title", "done", "condition", "owner", "created_at", "links")
+    list_display = ("title", "done", "condition", "owner", "created", "links")
     list_filter = ("state", "operation", "created_at", ("owner", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("owner", "parent")
     list_per_page = 40  # more would take longer than a tenth of a second to be made
@@ -73,14 +85,13 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("id", "operation", "name", "owner", "schedule", "condition", "done", "message")},
+            {"fields": ("id", "operation", "name", "owner", "schedule", "condition", "done", "message", "links")},
         ),
-        (_("Where to"), {"fields": ("links",)}),
         (
             _("Input"),
             {"fields": ("input_name", "shown_params", "total", "limit", "parallelism", "tags", "shown_metadata")},
         ),
-        (_("Times"), {"fields": ("created_at", "started_at", "finished_at")}),
+        (_("Times"), {"fields": ("created", "started", "finished")}),
         (_("End"), {"fields": ("error", "error_code", "cancel_reason", "shown_result")}),
         (_("Work"), {"fields": ("queue", "chunks", "failed_items", "events")}),
     )
@@ -97,6 +108,12 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
             path("live/", live.asked_of(self, live.cells_of_jobs), name="bulkops_job_live"),
             *super().get_urls(),
         ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> list[Any]:
+        """What the job has; a row for each thing that it has not would only make the page long."""
+        empty = {name for name, field in _MAY_BE_EMPTY.items() if getattr(obj, field) in (None, "", [], {})}
+        kept = ((title, [one for one in options["fields"] if one not in empty]) for title, options in self.fieldsets)
+        return [(title, {"fields": fields}) for title, fields in kept if fields]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Job | None = None) -> list[str]:
         """All of them."""
@@ -124,6 +141,10 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
         return obj.get_absolute_url()
 
     # -- columns and fields
+
+    created = moment("created_at", _("created at"))
+    started = moment("started_at", _("started at"))
+    finished = moment("finished_at", _("finished at"))
 
     @admin.display(description=_("job"), ordering="name")
     def title(self, job: Job) -> str:
@@ -172,7 +193,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
             "finished": f"{found.filter(finished=True).count():,}",
             "held": f"{held:,}",
         }
-        return gettext("%(all)s, %(finished)s finished, %(held)s in hand") % figures
+        return gettext("%(all)s in all, %(finished)s finished, %(held)s in hand") % figures
 
     @admin.display(description=_("failed items"))
     def failed_items(self, job: Job) -> str:
@@ -189,7 +210,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
         latest = Event.objects.filter(job=job).select_related("actor").order_by("-pk")[:EVENTS_SHOWN]
         rows = [
             (
-                f"{timezone.localtime(one.at):%Y-%m-%d %H:%M:%S %Z}",
+                clock(one.at),
                 gettext(one.get_kind_display()),
                 gettext(JobState(one.to_state).label) if one.to_state else "",
                 one.actor or "",

@@ -8,10 +8,11 @@ from django.utils.html import format_html, format_html_join
 
 
 def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A plain table, everything in it escaped."""
+    """A plain table, everything in it escaped, without the columns in which nothing stands."""
     if not rows:
         return "-"
-    heads = format_html_join("", "<th>{}</th>", ((cell,) for cell in head))
-    lines = (format_html_join("", "<td>{}</td>", ((cell,) for cell in row)) for row in rows)
+    said = [number for number in range(len(head)) if any(row[number] not in ("", None) for row in rows)]
+    heads = format_html_join("", "<th>{}</th>", ((head[number],) for number in said))
+    lines = (format_html_join("", "<td>{}</td>", ((row[number],) for number in said)) for row in rows)
     body = format_html_join("", "<tr>{}</tr>", ((line,) for line in lines))
-    return format_html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, body)
+    return format_html('<table class="job-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', heads, body)

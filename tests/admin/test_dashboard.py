@@ -52,7 +52,7 @@ def test_it_shows_who_works_what_waits_and_what_runs(board, job, alive):
     job.chunks.update(cursor=1, succeeded=1)
     page = board()
     assert "here" in page
-    assert re.search(r"<td>\d+(\.\d)? s ago</td>", page)
+    assert re.search(r">\d+(\.\d)? s ago</td>", page)
     assert "0 of 2" in page
     assert "Spring prices" in page
     assert 'value="50"' in page

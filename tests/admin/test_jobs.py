@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -104,7 +107,39 @@ def test_a_job_is_shown_with_its_trail_and_without_its_secrets(operator, admin_o
     assert "hush" not in page
     assert "•••" in page
     assert "submitted" in page
-    assert "1, 0 finished, 0 in hand" in page
+    assert "1 in all, 0 finished, 0 in hand" in page
+
+
+def test_a_job_is_shown_without_what_it_has_not(operator, admin_of, job):
+    client = admin_of(operator)
+    address = f"{JOBS}{job.pk}/change/"
+    assert not {"Cancel reason:", "Error:", "Limit:", "Started at:"} & words(client.get(address))
+    Job.objects.filter(pk=job.pk).update(cancel_reason="Wrong season.", limit=7)
+    assert words(client.get(address)) >= {"Cancel reason:", "Wrong season.", "Limit:"}
+
+
+def words(response):
+    return {text.strip() for text in re.findall(r">([^<>]+)<", response.content.decode())}
+
+
+def test_moments_are_told_with_their_zone(operator, admin_of, job, time_zone):
+    client = admin_of(operator)
+    told = f"{job.created_at.astimezone(time_zone):%Y-%m-%d %H:%M:%S %Z}"
+    assert told.endswith(" JST")
+    assert told in client.get(JOBS).content.decode()
+    assert told in words(client.get(f"{JOBS}{job.pk}/change/"))
+
+
+@pytest.fixture
+def time_zone(settings):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    return ZoneInfo("Asia/Tokyo")
+
+
+def test_all_jobs_are_not_said_to_be_a_part(operator, admin_of, job):
+    client = admin_of(operator)
+    assert not {"1 result ("} & words(client.get(JOBS))
+    assert "1 result (" in words(client.get(f"{JOBS}?q={job.pk}"))
 
 
 def test_a_job_leads_to_its_report(operator, admin_of, job):

@@ -166,6 +166,7 @@ class Stage:
     def held(self, job: Job) -> Job:
         """With an item in a worker's hand."""
         Chunk.objects.filter(job=job).update(holder=self.cluster, worker=1)
+        Turn.objects.filter(job=job).update(holder=self.cluster)
         return job
 
     def pictures(self, job: Job, positions: int) -> None:

@@ -31,17 +31,17 @@ _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.PAUSED: (gettext_noop("Paused"), gettext_noop("Resume it to go on where it stands, or cancel it.")),
     JobState.CANCELLING: (gettext_noop("Cancelling: the item in hand is finished first"), ""),
     JobState.COMPLETED: (gettext_noop("Completed"), ""),
-    JobState.COMPLETED_WITH_ERRORS: (gettext_noop("Completed, with errors"), ""),
+    JobState.COMPLETED_WITH_ERRORS: (gettext_noop("Completed with errors"), ""),
     JobState.CANCELLED: (gettext_noop("Cancelled"), ""),
     JobState.FAILED: (gettext_noop("Failed"), ""),
 }
 _LEFT = {
-    lineage.FAILED: ngettext_lazy("retry the %(n)s failed %(items)s", "retry the %(n)s failed %(items)s", "count"),
+    lineage.FAILED: ngettext_lazy("retry the failed %(items)s", "retry the %(n)s failed %(items)s", "count"),
     lineage.UNPROCESSED: ngettext_lazy(
-        "go on with the %(n)s %(items)s not processed", "go on with the %(n)s %(items)s not processed", "count"
+        "go on with the %(items)s not processed", "go on with the %(n)s %(items)s not processed", "count"
     ),
     lineage.IN_DOUBT: ngettext_lazy(
-        "say what became of the %(n)s %(items)s in doubt, or try again",
+        "say what became of the %(items)s in doubt, or try again",
         "say what became of the %(n)s %(items)s in doubt, or try again",
         "count",
     ),

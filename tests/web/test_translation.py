@@ -192,7 +192,7 @@ POLISH = {
     "item": ["element", "elementy", "elementów"],
     "Done": ["Gotowe"],
     "of %(total)s": ["z %(total)s"],
-    "Completed, with errors": ["Zakończone z błędami"],
+    "Completed with errors": ["Zakończone z błędami"],
     "completed with errors": ["zakończone z błędami"],
     "This job cannot be paused any more.": ["Tego zadania nie można już wstrzymać."],
     "Item %(number)s": ["Element %(number)s"],
@@ -285,7 +285,7 @@ def test_programs_and_the_shell_are_answered_in_english_all_the_same(
         client.post("/api/jobs/", "{", content_type="application/json").json()["title"] == "The request cannot be read"
     )
     call_command("job", str(job.pk))
-    assert "Completed, with errors" in capsys.readouterr().out
+    assert "Completed with errors" in capsys.readouterr().out
 
 
 def test_what_an_author_marked_is_as_it_stands_in_the_code_where_programs_read_it(

@@ -36,12 +36,12 @@ _WORDS: dict[JobState, tuple[str, str]] = {
     JobState.FAILED: (gettext_noop("Failed"), ""),
 }
 _LEFT = {
-    lineage.FAILED: ngettext_lazy("retry the %(n)s failed %(items)s", "retry the %(n)s failed %(items)s", "count"),
+    lineage.FAILED: ngettext_lazy("retry the failed %(items)s", "retry the %(n)s failed %(items)s", "count"),
     lineage.UNPROCESSED: ngettext_lazy(
-        "go on with the %(n)s %(items)s not processed", "go on with the %(n)s %(items)s not processed", "count"
+        "go on with the %(items)s not processed", "go on with the %(n)s %(items)s not processed", "count"
     ),
     lineage.IN_DOUBT: ngettext_lazy(
-        "say what became of the %(n)s %(items)s in doubt, or try again",
+        "say what became of the %(items)s in doubt, or try again",
         "say what became of the %(n)s %(items)s in doubt, or try again",
         "count",
     ),

@@ -125,7 +125,7 @@ def figures(**counts: object) -> Progress:
             JobState.COMPLETED_WITH_ERRORS,
             {"processed": 6000, "failed": 12, "in_doubt": 1, "left": {"failed": 12, "in_doubt": 1}},
             "All 6,000 items were processed in 3 min 20 s, 30 a second; 12 failed, 1 in doubt.",
-            "You can retry the 12 failed items; or say what became of the 1 item in doubt, or try again.",
+            "You can retry the 12 failed items; or say what became of the item in doubt, or try again.",
         ),
         (
             JobState.COMPLETED_WITH_ERRORS,
@@ -172,7 +172,7 @@ def test_the_end_calls_items_what_their_author_calls_them(operation, noun, one):
     job = Job(operation=operation, state=JobState.COMPLETED_WITH_ERRORS)
     story, advice = wording.ended(job, figures(processed=6000, failed=1, left={"failed": 1}))
     assert story == f"All 6,000 {noun} were processed in 3 min 20 s, 30 a second; 1 failed."
-    assert advice == f"You can retry the 1 failed {one}."
+    assert advice == f"You can retry the failed {one}."
     empty = Job(operation=operation, state=JobState.COMPLETED)
     assert wording.ended(empty, figures(total=0))[0] == f"There was no {one} to process."
 

@@ -109,7 +109,7 @@ KINDS = {
             "active-job-exists",
             _("You have an active job"),
             _("A user has one active job at a time. `active_job` is the status of the one that runs."),
-            _("Wait until it has ended, or cancel it. Retry-After says about when."),
+            _("Wait until it has ended, or cancel it. The header Retry-After says about when."),
         ),
         Kind(
             "not-allowed-now",

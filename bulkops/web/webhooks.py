@@ -39,7 +39,7 @@ class EndpointForm(forms.Form):
 
     url = forms.CharField(
         label=_("Address"),
-        widget=forms.URLInput(attrs={"placeholder": "https://shop.example.org/hooks", "autocomplete": "off"}),
+        widget=forms.URLInput(attrs={"placeholder": "https://shop.example/hooks", "autocomplete": "off"}),
         help_text=_("A program of yours that takes a POST over HTTPS, on the public internet."),
     )
     events = forms.MultipleChoiceField(

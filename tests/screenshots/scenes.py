@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -13,6 +14,7 @@ from bulkops.models import Job
 from bulkops.states import JobState
 from bulkops.webhooks.models import Delivery, DeliveryAttempt, Endpoint
 from tests.screenshots.stage import Stage
+from ticketing.models import Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -478,7 +480,8 @@ def _(stage: Stage) -> str:
 
 def _tried(page: Page, stage: Stage) -> None:
     page.get_by_label("Cents").fill("-5000")
-    page.get_by_label("Paste the items").fill("1\n2\n999999\nx\n5\n6")
+    cheap, dear = (Ticket.objects.order_by(order)[0].pk for order in ("price", "-price"))
+    page.get_by_label("Paste the items").fill(f"{dear}\n{cheap}\n999999\nx\n{dear}\n{cheap}")
     press("Try it")(page, stage)
 
 
@@ -534,13 +537,21 @@ def webhook(stage: Stage) -> Endpoint:
     address = "https://hooks.example.org/bulkops/jobs/ended/for-the-team-that-looks-after-the-prices?key=autumn"
     endpoint = Endpoint.objects.create(
         owner=stage.owner, url=address, description="Prices changed", events=["job.completed"], secret="x",
-        failing_since=timezone.now(),
+        failing_since=timezone.now() - timedelta(seconds=20),
     )  # fmt: skip
     job = stage.job(JobState.COMPLETED, counts={"succeeded": 40})
-    for state in ("delivered", "pending"):
-        delivery = Delivery.objects.create(endpoint=endpoint, job=job, event="job.completed", body="{}", state=state)
-        words = "" if state == "delivered" else "The answer was 503 Service Unavailable."
-        DeliveryAttempt.objects.create(delivery=delivery, seconds=0.21, error=words, answer="Come back later.")
+    for state, ago, status, words, answer in (
+        ("delivered", 3_600, 200, "", "ok"),
+        ("pending", 20, 503, "The answer was 503 Service Unavailable.", "Come back later."),
+    ):
+        at = timezone.now() - timedelta(seconds=ago)
+        delivery = Delivery.objects.create(
+            endpoint=endpoint, job=job, event="job.completed", body="{}", state=state, created_at=at, tries=1,
+            due=at + timedelta(seconds=30) if state == "pending" else None,
+        )  # fmt: skip
+        DeliveryAttempt.objects.create(
+            delivery=delivery, at=at, seconds=0.21, status=status, error=words, answer=answer
+        )
     return endpoint
 
 
@@ -611,7 +622,7 @@ def _(stage: Stage) -> str:
 
 @scene("jobs-none")
 def _(stage: Stage) -> str:
-    return "/jobs/?search=autumn&state=ended"
+    return "/jobs/"
 
 
 @scene("jobs-everybody", who="operator")

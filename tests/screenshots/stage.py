@@ -86,7 +86,7 @@ class Stage:
         `total` and `counts` are what its chunk counts, however few items it has; `outcomes` are its first items':
         a message or a result each.
         """
-        given = list(range(1, items + 1)) if isinstance(items, int) else items
+        given = [2300 + number for number in range(1, items + 1)] if isinstance(items, int) else items
         if params is None:
             params = {"cents": 250} if operation == "reprice-tickets" else {}
         if state != JobState.QUEUED:

@@ -19,11 +19,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 WIDTHS = (1200, 375, 320)
 TALLEST = 16_000
 """Pixels of a page that a browser can draw in one piece."""
+LOADED = """() => Promise.all([...document.images].map((one) => { one.loading = "eager"; return one.decode(); }))"""
+"""Pictures further down are loaded only when one scrolls to them."""
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_taken(name: str, browser: Browser, live_server: Any, screenshots: Path) -> None:
     with opened(SCENES[name], browser, live_server.url) as page:
+        page.mouse.move(0, 0)  # what was pressed is not hovered over any more
+        page.evaluate(LOADED)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             for width in WIDTHS:

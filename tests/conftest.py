@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ from tests import lanes
 
 # Playwright's synchronous interface leaves an event loop in the thread, at which Django's ORM takes offence.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+# Hundreds of processes are started here; where nothing compiled is kept, each of them compiles the product anew, and
+# each of those that run tests rewrites five thousand asserts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -36,7 +36,7 @@ def test_every_process_finds_the_same_tests_in_the_same_order():
     """Else a run in several processes ends before it begins: no id may hold a moment, an address or a set's order."""
     runs = [
         subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "--assert", "plain", "-q"],
+            [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "-q"],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": seed},
             stdout=subprocess.PIPE,

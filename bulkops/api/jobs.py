@@ -51,6 +51,11 @@ _FILTERS = (
         enum=["", *(f"{sign}{name}" for name in listing.ORDERS for sign in ("", "-"))],
     ),
 )
+_REPORTED = {
+    "folded": "1: with what became of the items in the jobs that retried them.",
+    "raw": "1: cells as they are, for programs.",
+    "bom": "1: with the mark by which Excel tells UTF-8.",
+}
 _KEYSET = (
     parameter("after", {"type": "integer", "minimum": -1, "maximum": shapes.LARGEST}, "Those behind this one."),
     parameter("page_size", {"type": "integer", "minimum": 1, "maximum": listing.LARGEST_PAGE}, "100 unless said."),
@@ -240,7 +245,7 @@ class JobReport(ApiView):
         "validation",
         parameters=[
             parameter("state", str, "Only items in one of these.", enum=report.STATES, many=True),
-            *(parameter(name, str, enum=["", "0", "1"]) for name in ("folded", "raw", "bom")),
+            *(parameter(name, str, words, enum=["", "0", "1"]) for name, words in _REPORTED.items()),
         ],
     )
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:

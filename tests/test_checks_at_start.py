@@ -44,6 +44,7 @@ def check_without(tmp_path, absent, off=DEMO):
     return ran.stderr
 
 
+@pytest.mark.slow
 def test_without_the_apps_that_need_them_no_package_of_theirs_is_missed(tmp_path):
     absent = {"av", "numpy", "PIL", "pypdf", "httpcore", "httpx", "h11", "croniter"}
     assert "bulkops" not in check_without(tmp_path, absent, off=(*DEMO, "bulkops.contrib"))

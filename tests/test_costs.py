@@ -153,6 +153,7 @@ def updated(table: str) -> tuple[int, int]:
         return cursor.fetchone()
 
 
+@pytest.mark.slow
 def test_a_whole_run_updates_its_chunks_in_place_and_its_turn_seldom(worker, owner, settings):
     settings.BULKOPS = {"slice_seconds": 0.5}
     job = services.submit(user=owner, operation="note", items=[str(n) for n in range(3_000)])
@@ -245,6 +246,7 @@ def test_a_submission_of_a_query_costs_as_much_whatever_it_finds(submission, own
     assert submission(lambda: services.submit(user=owner, operation="deposit")) == SUBMIT["query"]
 
 
+@pytest.mark.slow
 def test_a_submission_of_a_long_file_costs_as_much_as_one_of_a_short_file(submission, owner):
     for rows in (10, 10_000):
         file = SimpleUploadedFile("rows.csv", ("number,note\n" + "7,a\n" * rows).encode())

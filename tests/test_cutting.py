@@ -67,6 +67,7 @@ def test_workers_end_together(count, most, workers):
     assert idle_share(sizes(count, most=most, workers=workers), workers) < 0.03
 
 
+@pytest.mark.slow
 def test_a_job_of_very_many_items_has_hardly_more_chunks_for_it():
     whole = math.ceil(1_000_000 / 1_000)
     assert len(sizes(1_000_000, most=1_000, workers=4)) <= whole + 60

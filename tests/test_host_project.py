@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 
+import pytest
 from django.conf import settings
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -16,6 +17,7 @@ def named(text):
     return {found.group().lower() for found in map(NAME.match, text) if found}
 
 
+@pytest.mark.slow
 def test_bulkops_starts_with_the_packages_that_the_readme_names_and_django():
     line = re.search(r'pip install ("django-q2.*")', (settings.BASE_DIR / "README.md").read_text())
     told = named(re.findall(r'"([^"]+)"', line.group(1))) | {"django"}

@@ -100,7 +100,13 @@ def test_a_jobs_lines_have_its_id_and_operation_and_nothing_of_its_items(owner, 
 
 
 @pytest.mark.parametrize(
-    ("debug", "asked", "is_json"), [("0", "", True), ("1", "", False), ("0", "line", False), ("1", "json", True)]
+    ("debug", "asked", "is_json"),
+    [
+        ("0", "", True),
+        pytest.param("1", "", False, marks=pytest.mark.slow),
+        pytest.param("0", "line", False, marks=pytest.mark.slow),
+        pytest.param("1", "json", True, marks=pytest.mark.slow),
+    ],
 )
 def test_production_writes_json_and_development_what_people_read(debug, asked, is_json):
     code = (

@@ -166,6 +166,7 @@ def sooner(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
     return execute(sql, params, many, context)
 
 
+@pytest.mark.slow
 def test_the_schedule_of_the_nightly_task_is_made_once_and_names_a_function(scratch: Scratch):
     before = names()[names().index(SCHEDULING) - 1]
     scratch.migrate(before)

@@ -152,6 +152,7 @@ def test_a_host_whose_clock_is_fast_does_not_stop_the_jobs_clock(job, alive):
     assert row(job).seconds[-1] == pytest.approx(3, abs=0.5)
 
 
+@pytest.mark.slow
 def test_the_row_stays_small_and_the_latest_samples_are_all_kept(job):
     for n in range(240):
         work(job, 3, 2)

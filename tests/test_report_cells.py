@@ -137,6 +137,7 @@ AS_OFTEN = settings(
 )
 
 
+@pytest.mark.slow
 @AS_OFTEN
 @given(items=st.lists(st.dictionaries(TEXTS, TEXTS, max_size=4), max_size=12))
 def test_rows_of_texts_come_back_to_a_program_as_they_were_given(owner, items):
@@ -149,12 +150,14 @@ def test_rows_of_texts_come_back_to_a_program_as_they_were_given(owner, items):
     assert back == given
 
 
+@pytest.mark.slow
 @AS_OFTEN
 @given(items=st.lists(CLEAN, max_size=12))
 def test_texts_come_back_from_the_safe_report_too(owner, items):
     assert [as_it_was(row["item"]) for row in rows(stored(owner, items))] == items
 
 
+@pytest.mark.slow
 @AS_OFTEN
 @given(items=st.lists(VALUES.filter(lambda value: value is not None), min_size=1, max_size=8), raw=st.booleans())
 def test_values_come_back_as_json(owner, items, raw):

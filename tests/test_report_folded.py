@@ -95,6 +95,7 @@ def test_the_folded_report_is_that_of_the_last_job_that_tried_each_item(owner, d
         assert folded(start) == [expected.get(root, NEVER) for root in roots]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_retries_that_workers_ran_are_folded_in(owner, worker, failing, settings):
     settings.BULKOPS = {"chunk_items": 3}

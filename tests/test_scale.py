@@ -80,6 +80,7 @@ def in_months(months: int) -> datetime:
     return datetime(year, month + 1, 15, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_jobs_run_on_and_are_pruned_with_partitions_by_their_age(partitioned, worker, owner, monkeypatch):
     assert run(IDS) == 0
     items = ["fine", "later this", "never that", "fine"]

@@ -80,6 +80,7 @@ def test_with_the_lock_taken_away_the_constraint_alone_lets_one_through(owner, m
     assert_one_job(results)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("locked", [True, False], ids=["locked", "constraint alone"])
 def test_one_rendered_form_makes_one_job_pressed_50_times_at_once_and_50_times_later(

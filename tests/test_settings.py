@@ -94,6 +94,7 @@ def test_a_checkout_without_a_key_is_development():
     assert done.stdout == "True project.embedded\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_deployments_check_finds_nothing_to_warn_of():
     done = manage("check", "--deploy", "--fail-level", "WARNING", env=production())
     assert done.returncode == 0, done.stderr

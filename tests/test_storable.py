@@ -201,6 +201,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(anything, st.sampled_from([80, 300, LIMIT]))

@@ -264,6 +264,7 @@ class InATransactionTestCase(TransactionTestCase):
         assert get_user_model().objects.count() == 1
 
 
+@pytest.mark.slow
 def test_it_needs_nothing_of_pytest():
     code = "import django; django.setup(); import sys, bulkops.testing; assert 'pytest' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env={**environment(), "PYTHONPATH": ".:site"}, timeout=60)

@@ -106,6 +106,7 @@ def test_held_it_stays_as_it_is(board, alive):
     assert "http-equiv" not in page
 
 
+@pytest.mark.slow
 def test_many_jobs_cost_as_many_queries_as_one(board, admin_of, operator, job, person, alive):
     client = admin_of(operator)
 

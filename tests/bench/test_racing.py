@@ -64,6 +64,7 @@ def two(tmp_path: Path) -> Iterator[tuple[Writer, Writer]]:
             writer.process.kill()
 
 
+@pytest.mark.slow
 def test_one_at_a_time_works_and_each_has_its_time(two):
     one, other = two
     seen, over = set(), threading.Event()

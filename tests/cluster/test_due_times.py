@@ -115,6 +115,7 @@ def test_what_is_due_behind_an_unreadable_message_is_taken_at_once(owner, inbox)
     assert time.monotonic() - began < NEVER_BY_ITSELF / 10
 
 
+@pytest.mark.slow
 def test_workers_that_wake_for_one_message_take_it_once_and_sleep_on(owner):
     submit_due_in(0.3, owner)
     takers: list[Any] = []

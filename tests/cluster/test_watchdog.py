@@ -59,6 +59,7 @@ def test_a_silent_worker_is_killed_while_something_waits_and_blamed_for_nothing(
     assert workers.dead[0].in_hand is None
 
 
+@pytest.mark.slow
 def test_as_long_as_nothing_waits_nobody_minds(workers):
     assert not watch(Watchdog(workers, ["default"]), workers, 3 * PATIENCE)
 
@@ -67,12 +68,14 @@ def test_a_cluster_that_stops_waits_for_no_stuck_worker(workers):
     assert watch(Watchdog(workers, ["default"]), workers, 10, stopping=True)
 
 
+@pytest.mark.slow
 def test_what_waits_for_another_queue_is_not_its_business(workers):
     async_task("math.sqrt", 4)
     OrmQ.objects.update(key="bulkops:slow")
     assert not watch(Watchdog(workers, ["default"]), workers, 3 * PATIENCE)
 
 
+@pytest.mark.slow
 def test_what_waited_before_an_outage_does_not_count(workers):
     async_task("math.sqrt", 4)
     watchdog = Watchdog(workers, ["default"])
@@ -84,6 +87,7 @@ def test_what_waited_before_an_outage_does_not_count(workers):
     assert watch(watchdog, workers, 10)
 
 
+@pytest.mark.slow
 def test_a_worker_that_gives_signs_of_life_is_left_alone(workers):
     async_task("math.sqrt", 4)
     watchdog, ends = Watchdog(workers, ["default"]), time.monotonic() + 3 * PATIENCE

@@ -91,6 +91,7 @@ def test_traceback_shows_where_a_refusal_came_from(run, db):
         run("jobs", "--user", "nobody", "--traceback")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_reader_who_has_seen_enough_is_no_error():
     listing = subprocess.Popen(

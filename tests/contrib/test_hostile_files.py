@@ -80,6 +80,7 @@ def _measured(content: bytes, name: str) -> tuple[str | None, int]:
     return code, grown_kb // 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [one.name for one in HOSTILE if one.code == "too-large"] + ["million-frames.gif"])
 def test_none_of_them_takes_much_memory(name):
     code, grown_mb = _measured(BY_NAME[name].make(), name)

@@ -52,6 +52,7 @@ def results(job):
     return [outcome.result for outcome in Outcome.objects.filter(job=job).order_by("position")]
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_gives_its_figures_and_files(processed):
     job = processed(do="anew", max_width=100, convert_to="WEBP")
     assert job.state == JobState.COMPLETED

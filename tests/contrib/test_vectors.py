@@ -100,6 +100,7 @@ def test_two_jobs_that_make_the_same_collection_at_once_agree_on_one_dimension(p
     assert len(set(made)) == 1
 
 
+@pytest.mark.slow
 def test_workers_side_by_side_index_each_vector_once(transactional_db, indexer, settings):
     settings.BULKOPS = {"chunk_items": 100}
     items = [{"id": str(n), "vector": [n, 1]} for n in range(600)]
@@ -192,6 +193,7 @@ def test_a_csv_of_the_page_is_indexed_and_the_admin_counts_it(worker, indexer, a
     )
 
 
+@pytest.mark.slow
 def test_a_leader_that_knows_the_operations_has_not_loaded_what_few_items_need():
     """The import of numpy starts threads, and a leader forks; the others' takes longer than a short command."""
     few = {"numpy", "pypdf", "av", "httpx"}

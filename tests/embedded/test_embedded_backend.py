@@ -35,6 +35,7 @@ def database(make_server, django_db_blocker):
         connection.close()
 
 
+@pytest.mark.slow
 def test_importing_the_settings_starts_nothing(folder):
     home = folder / "home"
     program = "import django; django.setup(); from django.conf import settings; print(settings.DATABASES['default'])"
@@ -57,6 +58,7 @@ def test_importing_the_settings_starts_nothing(folder):
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_connecting_starts_the_server(database, folder):
     assert not (folder / "home").exists()
     with database.cursor() as cursor:

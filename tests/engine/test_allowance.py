@@ -70,6 +70,7 @@ def work_in_threads(job: Job, number: int) -> None:
     job.refresh_from_db()
 
 
+@pytest.mark.slow
 def test_four_workers_together_hold_the_limit_and_use_it(limited, settings):
     settings.BULKOPS = {"chunk_items": 10}
     job = limited(20, 40, parallelism=4)
@@ -82,6 +83,7 @@ def test_four_workers_together_hold_the_limit_and_use_it(limited, settings):
     assert verify(job.pk).agrees
 
 
+@pytest.mark.slow
 def test_less_than_one_item_a_second_is_held_too(limited, worker):
     job = worker.finish(limited(0.8, 3))
     first, second, third = moments(job)

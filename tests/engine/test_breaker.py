@@ -50,6 +50,7 @@ def test_the_reason_tells_whether_it_was_resumed_before(owner, worker):
     assert progress.of(job).words == "Paused: 10 items failed since it was last resumed"
 
 
+@pytest.mark.slow
 def test_doubts_of_before_the_resume_that_prove_harmless_make_up_for_no_failure_after_it(owner, worker):
     job = worker.finish(services.submit(user=owner, operation="failing", items=["doubt"] * 10 + ["bad"] * 25))
     services.resume(job=job, actor=owner)
@@ -90,6 +91,7 @@ def test_a_share_counts_only_past_the_first_twenty_items(owner, worker):
     assert progress.of(job).words == "Paused: 20 of 21 items failed since it was begun"
 
 
+@pytest.mark.slow
 def test_a_share_counts_from_the_last_resume_on(owner, worker):
     items = ["bad"] * 30 + ["good"] * 15 + ["bad"] * 30
     job = worker.finish(services.submit(user=owner, operation="failing-share", items=items))

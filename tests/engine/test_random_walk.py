@@ -130,20 +130,24 @@ class Walk:
                 time.sleep(0.005)
 
 
-def assert_all_is_well() -> None:
+def assert_all_is_well(known: set[UUID]) -> None:
+    """Of a job that was well when it ended, nothing is asked again before the end of the walk."""
     active = Counter(Job.objects.active().values_list("owner", flat=True))
     assert all(count == 1 for count in active.values())
-    for job in Job.objects.all():
+    for job in Job.objects.exclude(pk__in=known):
         verdict = verify(job.pk)
         assert verdict is not None
         assert verdict.agrees, (job.state, verdict.disagreements)
         if job.state in ENDED | {JobState.PAUSED}:
             assert not Turn.objects.filter(job=job, holder__isnull=False).exists()
             assert not Chunk.objects.filter(job=job, holder__isnull=False).exists()
+        if job.state in ENDED:
+            known.add(job.pk)
     assert Effect.objects.count() == Outcome.objects.filter(state=OutcomeState.SUCCEEDED).count()
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, WALKS))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(WALKS))
 def test_whatever_happens_nothing_is_lost_doubled_or_stuck(owner, stranger, settings, monkeypatch, seed):
     rnd = random.Random(seed)
     settings.BULKOPS = {
@@ -154,10 +158,11 @@ def test_whatever_happens_nothing_is_lost_doubled_or_stuck(owner, stranger, sett
     monkeypatch.setattr(Habits, "parallelism", 2)
     monkeypatch.setattr(Habits, "backoff", (0.001, 0.002))
     walk = Walk([owner, stranger], seed)
+    known: set[UUID] = set()
     for _ in range(STEPS_OF_A_WALK):
         walk.go()
-        assert_all_is_well()
+        assert_all_is_well(known)
     walk.drain()
-    assert_all_is_well()
+    assert_all_is_well(set())
     for job in Job.objects.exclude(state=JobState.CANCELLED):
         assert Outcome.objects.filter(job=job).count() == job.total

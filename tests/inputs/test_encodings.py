@@ -137,6 +137,7 @@ def test_a_stream_is_put_back_where_it_was() -> None:
     assert stream.tell() == 7
 
 
+@pytest.mark.slow
 def test_looking_for_the_encoding_holds_little_in_memory() -> None:
     content = io.BytesIO(GERMAN.encode("cp1252") * 100_000)
     tracemalloc.start()
@@ -175,6 +176,7 @@ def tables(draw: Any) -> tuple[list[list[str]], str, str]:
     return rows, draw(st.sampled_from(",;\t|")), codec
 
 
+@pytest.mark.slow
 @given(tables())
 @settings(max_examples=300)
 def test_what_the_csv_writer_writes_is_read_back(table: tuple[list[list[str]], str, str]) -> None:
@@ -188,6 +190,7 @@ def test_what_the_csv_writer_writes_is_read_back(table: tuple[list[list[str]], s
     assert items.reading.delimiter == delimiter
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.text(LATIN, max_size=12), st.text(LATIN, max_size=12)).filter(lambda r: "".join(r).strip()))
 )

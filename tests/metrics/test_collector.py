@@ -121,6 +121,7 @@ def test_polls_and_submissions_are_told_of_once_they_were_stored(client, owner, 
     assert value(told, "bulkops_submit_duration_seconds_count", face="api") == 1
 
 
+@pytest.mark.slow
 def test_a_scrape_costs_as_many_queries_with_a_hundred_jobs_as_with_one(owner, person, worker, client, opened):
     def queries() -> int:
         with CaptureQueriesContext(connection) as asked:

@@ -95,6 +95,7 @@ def test_a_provider_that_ignores_keys_pays_each_time_it_is_asked(customer, condu
     assert Refund.objects.filter(key="k1", keyed=False).count() == 2
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_luck(customer, conduct):
     def statuses(seed):
         conduct(seed=seed, busy=0.3, down=0.2, refused=0.3)

@@ -54,6 +54,7 @@ def test_a_deployment_neither_serves_it_nor_has_its_tables_nor_calls_anybody():
     assert "BULKOPS_DEMO_PROVIDER_URL" in said
 
 
+@pytest.mark.slow
 def test_a_deployment_that_names_a_provider_calls_that_one():
     served, installed, url, key, said = site_under(
         BULKOPS_DEMO_PROVIDER_URL="https://pay.example.org/v1", BULKOPS_DEMO_PROVIDER_KEY="hush"

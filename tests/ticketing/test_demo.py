@@ -28,6 +28,7 @@ def test_loading_makes_thousands_of_tickets_and_orders_in_few_statements(django_
     assert loaded["events"] >= 3
 
 
+@pytest.mark.slow
 def test_loading_again_adds_nothing_and_changes_nothing() -> None:
     first = demo.load()
     Ticket.objects.filter(code="AUR-00001").update(price=7)
@@ -36,6 +37,7 @@ def test_loading_again_adds_nothing_and_changes_nothing() -> None:
     assert content() == before
 
 
+@pytest.mark.slow
 def test_loading_again_brings_back_what_is_missing() -> None:
     demo.load()
     before = content()

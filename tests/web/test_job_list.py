@@ -122,6 +122,7 @@ def test_a_filter_that_was_left_out_is_named(as_owner: Client, jobs: dict[str, J
     assert "Since: Enter a valid date. It was left out." in as_owner.get(JOBS, {"since": "soon"}).content.decode()
 
 
+@pytest.mark.slow
 def test_pages_lead_on_and_keep_the_filters(as_owner: Client, owner: Any, alive: Any) -> None:
     for number in range(30):
         past(owner, f"Job {number:02}")

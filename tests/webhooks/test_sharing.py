@@ -37,6 +37,7 @@ class Slow:
         return Reply()
 
 
+@pytest.mark.slow
 def test_of_many_couriers_each_endpoint_gets_one_delivery_at_a_time_in_order(endpoint: Any, peers: Any, ended: Any):
     slow = Slow(peers)
     for n in range(2):
@@ -63,6 +64,7 @@ def test_of_many_couriers_each_endpoint_gets_one_delivery_at_a_time_in_order(end
         assert told == [str(job.pk) for job in jobs], "once each, the oldest first"
 
 
+@pytest.mark.slow
 def test_a_hanging_receiver_holds_up_no_other(
     endpoint: Any, receiver: Any, peers: Any, ended: Any, deliver: Any, site: Any
 ):

@@ -79,11 +79,18 @@ def names() -> list[str]:
 
 LAST = names()[-1]
 SCHEDULING = "0004_prune_daily"
+NEWEST = 3
 
 
-@pytest.fixture(scope="module", params=list(pairwise(names())), ids="-".join)
+OLDER = [pytest.param(pair, marks=pytest.mark.slow) for pair in pairwise(names()[:-NEWEST])]
+
+
+@pytest.fixture(scope="module", params=[*OLDER, *pairwise(names()[-NEWEST - 1 :])], ids="-".join)
 def step(request: Any) -> tuple[str, str]:
-    """A migration and the one before it; what is tested of one stands together, so that the database goes few ways."""
+    """A migration and the one before it; what is tested of one stands together, so that the database goes few ways.
+
+    All but the newest, which alone may still be changed, are slow.
+    """
     return request.param
 
 

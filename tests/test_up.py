@@ -68,6 +68,15 @@ class Up:
         self.process.send_signal(number)
         return self.process.wait(30), family
 
+    def put_away(self):
+        """Whatever has become of it."""
+        if self.process.poll() is None:
+            family = self.process.children(recursive=True)
+            self.process.terminate()
+            _, left = psutil.wait_procs([self.process, *family], 30)
+            for each in left:
+                each.kill()
+
 
 def wait_until(condition, log, process=None, seconds=READY_SECONDS):
     deadline = time.monotonic() + seconds
@@ -117,12 +126,16 @@ def start(home):
 
     yield start
     for up in started:
-        if up.process.poll() is None:
-            family = up.process.children(recursive=True)
-            up.process.terminate()
-            _, left = psutil.wait_procs([up.process, *family], 30)
-            for each in left:
-                each.kill()
+        up.put_away()
+
+
+@pytest.fixture(scope="class")
+def running(home):
+    up = Up(home)
+    try:
+        yield up.wait_until_ready()
+    finally:
+        up.put_away()
 
 
 def test_the_first_start_serves_and_gives_a_password_once(start):
@@ -137,27 +150,34 @@ def test_the_first_start_serves_and_gives_a_password_once(start):
     assert "password" not in again.log.read_text()
 
 
-def test_only_this_machine_can_reach_it(start):
-    up = start().wait_until_ready()
-    listening = set()
-    for each in up.process.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # a leader has its schedules looked after by short-lived ones
-            connections = each.net_connections("inet")
-            listening |= {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
-    assert listening == {"127.0.0.1"}
+class TestOneThatRuns:
+    """What leaves it running is asked of one."""
 
+    def test_only_this_machine_can_reach_it(self, running):
+        listening = set()
+        for each in running.process.children(recursive=True):
+            # A leader has its schedules looked after by short-lived ones.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                connections = each.net_connections("inet")
+                listening |= {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}
 
-@pytest.mark.parametrize(("word", "path"), [("gunicorn", "/healthz"), ("qcluster", "/healthz/workers")])
-def test_a_leader_killed_with_9_is_started_again(start, word, path):
-    up = start().wait_until_ready()
-    before = up.child(word)
-    family = [before, *before.children(recursive=True)]
-    before.kill()
-    wait_until(lambda: "was killed by SIGKILL, starting it again" in up.log.read_text(), up.log, up.process, 2)
-    wait_until(lambda: any(word in part for c in up.process.children() for part in c.cmdline()), up.log, up.process, 2)
-    wait_until(lambda: ask(up.port, path) == 200, up.log, up.process)
-    assert up.child(word).pid != before.pid
-    wait_until(lambda: not alive(family), up.log, seconds=5)
+    @pytest.mark.parametrize(("word", "path"), [("gunicorn", "/healthz"), ("qcluster", "/healthz/workers")])
+    def test_a_leader_killed_with_9_is_started_again(self, running, word, path):
+        before, said = running.child(word), len(running.log.read_text())
+        family = [before, *before.children(recursive=True)]
+        before.kill()
+        again = "was killed by SIGKILL, starting it again"
+        wait_until(lambda: again in running.log.read_text()[said:], running.log, running.process, 2)
+        wait_until(
+            lambda: any(word in part for c in running.process.children() for part in c.cmdline()),
+            running.log,
+            running.process,
+            2,
+        )
+        wait_until(lambda: ask(running.port, path) == 200, running.log, running.process)
+        assert running.child(word).pid != before.pid
+        wait_until(lambda: not alive(family), running.log, seconds=5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import psycopg2
 from django.db import connection
-from django.db.models import Sum
 
 from bulkops import services, snapshots
-from bulkops.models import Chunk, Outcome
+from bulkops.models import Outcome
 from tests.bench.figures import Figure
 from tests.clusters import wait_for
 
@@ -44,6 +44,8 @@ def _figures() -> Iterator[Figure]:
                      of=f"{kind}.last", against=f"{kind}.first", at_most=1.1)  # fmt: skip
         yield Figure(name=f"{name}, processor", words=f"the same, in time of the processor as it is then{words}",
                      of=f"{kind}.last_busy", against=f"{kind}.first_busy", at_most=1.1)  # fmt: skip
+        yield Figure(name=f"{name}, pages", words=f"the same, in pages that the database looks at{words}",
+                     of=f"{kind}.last_pages", against=f"{kind}.first_pages", at_most=1.1)  # fmt: skip
         yield Figure(name=f"{name}, poll", words=f"what a poll reads, at the end{words}", of=f"{kind}.poll", unit="ms")
 
 
@@ -76,13 +78,24 @@ def _played(stage: Stage, cluster: RealCluster, *, held: bool) -> dict[str, floa
                 cursor.execute("SELECT count(*) FROM bulkops_job")
         job = services.submit(user=stage.person(), operation="bench-nothing-relaxed", items=range(items))
         wait_for(Outcome.objects.filter(job=job).exists, 60, "the first item")
-        busy = _watched(job, items, Busy(cluster))
+        seen = _watched(job, items, Busy(cluster))
         polls = [_poll(job) for _ in range(POLLS)]
     finally:
         line.close()
     first, last = _tenths(job, items)
     stage.clear()
-    return {"first": first, "last": last, "first_busy": busy[0], "last_busy": busy[1], "poll": min(polls)}
+    tenth = items // TENTHS
+    begun = seen[: 1 + next(number for number, look in enumerate(seen) if look.done >= tenth)]
+    ending = seen[max((number for number, look in enumerate(seen) if look.done <= items - tenth), default=0) :]
+    return {
+        "first": first,
+        "last": last,
+        "first_busy": _busy(begun),
+        "last_busy": _busy(ending),
+        "first_pages": _pages(begun),
+        "last_pages": _pages(ending),
+        "poll": min(polls),
+    }
 
 
 class Busy:
@@ -104,19 +117,31 @@ class Busy:
         return sum(self._known.values())
 
 
-def _watched(job: Job, items: int, busy: Busy) -> tuple[float, float]:
-    """Time of the processor for an item of the first and of the last tenth, by that of the fixed work."""
-    seen: list[tuple[int, float, float]] = []
+@dataclass(frozen=True)
+class Look:
+    """What was known at one moment."""
+
+    done: int
+    """Items, of one worker, in their order."""
+    busy: float
+    pages: int
+    fixed_work: float
+
+
+def _watched(job: Job, items: int, busy: Busy) -> list[Look]:
+    """Looks from the first item to the last; each costs little, as it is counted too."""
+    seen: list[Look] = []
     ends = time.monotonic() + PATIENCE_SECONDS
-    while not seen or seen[-1][0] < items:
+    while not seen or seen[-1].done < items:
         assert time.monotonic() < ends, "the job does not end"
-        done = Chunk.objects.filter(job=job).aggregate(done=Sum("cursor"))["done"]
-        seen.append((done, busy.seconds(), _fixed_work()))
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT max(position) + 1 FROM bulkops_outcome WHERE job_id = %s", [job.pk])
+            (done,) = cursor.fetchone()
+            cursor.execute("SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()")
+            (pages,) = cursor.fetchone()
+        seen.append(Look(done, busy.seconds(), pages, _fixed_work()))
         time.sleep(LOOK_SECONDS)
-    tenth = items // TENTHS
-    first = [one for one in seen if one[0] <= tenth or one is seen[0]]
-    last = [one for one in seen if one[0] >= items - tenth]
-    return _each(first), _each(last)
+    return seen
 
 
 def _fixed_work() -> float:
@@ -126,9 +151,17 @@ def _fixed_work() -> float:
     return time.process_time() - began
 
 
-def _each(seen: list[tuple[int, float, float]]) -> float:
-    (began, busy_before, _), (ended, busy, _) = seen[0], seen[-1]
-    return (busy - busy_before) / max(1, ended - began) / median(fixed for *_, fixed in seen)
+def _items(looks: list[Look]) -> int:
+    return max(1, looks[-1].done - looks[0].done)
+
+
+def _busy(looks: list[Look]) -> float:
+    """Time of the processor for an item, by that of the fixed work."""
+    return (looks[-1].busy - looks[0].busy) / _items(looks) / median(look.fixed_work for look in looks)
+
+
+def _pages(looks: list[Look]) -> float:
+    return (looks[-1].pages - looks[0].pages) / _items(looks)
 
 
 def _tenths(job: Job, items: int) -> tuple[float, float]:

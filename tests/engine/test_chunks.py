@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -156,3 +157,48 @@ def test_a_chunk_that_somebody_claimed_while_the_claim_waited_is_passed_over(job
     (claimed,) = while_it_waits(job, claim_the_next, lambda: chunks.claim(taken, worker.holder, None, first))
     assert claimed.number == 2
     assert list(job.chunks.order_by("number").values_list("worker", flat=True)) == [None, 9, worker.holder.worker]
+
+
+def pages_of_chunks() -> int:
+    """Looked at so far, in table and indexes, as the server counts them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read FROM pg_statio_user_tables"
+            " WHERE relname = 'bulkops_chunk'"
+        )
+        return cursor.fetchone()[0]
+
+
+def test_a_claim_looks_at_as_little_late_in_a_job_as_early_while_a_snapshot_keeps_every_old_version(owner, worker):
+    job = services.submit(user=owner, operation="note", items=range(40_000), parallelism=1)
+    taken = turns.take(job.pk, 0, 0, worker.holder)
+    early = chunks.claim(taken, worker.holder)
+    before = pages_of_chunks()
+    second = chunks.claim(taken, worker.holder, None, early)
+    cost_early = pages_of_chunks() - before
+    with closing(connection.copy()) as line, line.cursor() as elsewhere:
+        elsewhere.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        elsewhere.execute("SELECT count(*) FROM bulkops_chunk")
+        done = job.chunks.filter(number__lt=30)
+        for _ in range(60):
+            done.update(succeeded=F("succeeded") + 1, cursor=F("cursor") + 1)
+        done.update(finished=True, holder=None)
+        thirtieth = chunks.claim(taken, worker.holder, None, second)
+        before = pages_of_chunks()
+        late = chunks.claim(taken, worker.holder, None, thirtieth)
+        cost_late = pages_of_chunks() - before
+    assert (second.number, thirtieth.number, late.number) == (1, 30, 31)
+    assert cost_late <= 2 * cost_early
+
+
+def test_what_came_free_behind_is_claimed_when_nothing_is_ahead_and_first_of_all_at_the_next_slice(
+    job, taken, first, worker
+):
+    second = chunks.claim(taken, worker.holder, None, first)
+    third = chunks.claim(taken, worker.holder, None, second)
+    assert third.number == 2
+    fourth = chunks.claim(taken, worker.holder, None, third)
+    assert fourth.number == 1, "the second chunk, not worked, lies behind the third"
+    job.chunks.filter(number=1).update(holder=None, worker=None)
+    assert chunks.claim(taken, worker.holder).number == 1

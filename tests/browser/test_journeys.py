@@ -44,9 +44,12 @@ def test_a_bar_grows_and_ends_and_the_start_button_comes_back_in_every_tab(
     accounts(1_000)
     first, other = tab("/operations/slow-deposit/"), tab("/operations/rows/")
     expect(start_button(other)).to_be_enabled()
+    above = other.get_by_text("cannot be started just now")
+    expect(above).to_be_hidden()
     start_deposit(first, 0.05)
 
     expect(start_button(other)).to_be_disabled()
+    expect(above).to_be_visible()
     expect(other.locator("#why-not")).to_contain_text("one at a time")
 
     bar = first.get_by_role("progressbar")
@@ -68,6 +71,7 @@ def test_a_bar_grows_and_ends_and_the_start_button_comes_back_in_every_tab(
     expect(first.get_by_role("link", name="Run again")).to_be_visible()
     expect(first.get_by_role("heading", level=1)).to_have_count(1)
     expect(start_button(other)).to_be_enabled()
+    expect(above).to_be_hidden()
 
     polls: list[str] = []
     first.on("request", lambda request: polls.append(request.url))

@@ -173,6 +173,7 @@ def test_a_user_makes_sees_and_revokes_tokens_on_a_page(owner: Any, stranger: An
     assert Client(headers={"Authorization": f"Token {text}"}).get(JOBS).status_code == 200
     later = client.get("/tokens/").content.decode()
     assert "nightly import" in later
+    assert "Programs that use it are refused from then on" in later, "it is asked before it is done"
     assert text not in later
     assert "nightly import" not in other.get("/tokens/").content.decode()
     token = ApiToken.objects.get()

@@ -501,6 +501,12 @@ def _(stage: Stage) -> str:
     return "/tokens/"
 
 
+@scene("tokens-revoke-asked", act=_open("Revoke …"))
+def _(stage: Stage) -> str:
+    tokens.make(user=stage.owner, name="laptop")
+    return "/tokens/"
+
+
 @scene("tokens-none")
 def _(stage: Stage) -> str:
     return "/tokens/"

@@ -374,6 +374,7 @@ def test_an_uploaded_file_is_read() -> None:
 value = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.text("xyz", min_size=1), value), min_size=1), st.sampled_from(",;\t"), st.integers(1, 9))
 def test_what_the_csv_writer_writes_is_read_back(rows: list[tuple[str, str]], delimiter: str, piece: int) -> None:
     out = io.StringIO()

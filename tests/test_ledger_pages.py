@@ -70,6 +70,7 @@ def looked_at(sql):
     )
 
 
+@pytest.mark.slow
 def test_no_page_reads_much_more_than_it_shows(large):
     pages = [
         ({}, 101),
@@ -94,6 +95,7 @@ def test_no_page_reads_much_more_than_it_shows(large):
         assert sum(looked_at(sql) for sql in of_outcomes) <= 2 * number + 10, wanted
 
 
+@pytest.mark.slow
 def test_those_that_succeeded_are_found_among_a_million_failures(db, owner):
     """Where they are, the chunks say: in the first and the last of them, and alone in each of the middle ones."""
     job = Job.objects.create(operation="note", owner=owner, state="completed_with_errors", total=ITEMS)

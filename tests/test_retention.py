@@ -171,6 +171,7 @@ def test_a_remembered_one_time_key_keeps_its_job(ended):
     assert not Job.with_pruned.filter(pk=job.pk).exists()
 
 
+@pytest.mark.slow
 def test_many_items_go_in_bounded_statements_and_none_is_read(many):
     deleted = []
 
@@ -191,6 +192,7 @@ def test_many_items_go_in_bounded_statements_and_none_is_read(many):
     assert nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 5, 10, 11, 12, 13, 15])
 def test_a_run_interrupted_anywhere_leaves_a_job_that_nobody_sees_and_the_next_ends_it(many, after):
     deletes = []
@@ -212,6 +214,7 @@ def test_a_run_interrupted_anywhere_leaves_a_job_that_nobody_sees_and_the_next_e
     assert nothing_left()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_before_its_mark_changes_nothing(many):
     def interrupt(execute, sql, params, many, context):
         if "pruned_at" in sql and "UPDATE" in sql and "FOR NO KEY" not in sql:
@@ -224,6 +227,7 @@ def test_a_run_that_is_interrupted_before_its_mark_changes_nothing(many):
     assert Outcome.objects.count() == 50_000
 
 
+@pytest.mark.slow
 def test_the_schedules_function_works_a_slice_and_queues_up_again(many, worker, settings):
     settings.BULKOPS = {"slice_seconds": 0}
     retention.prune_in_turns()
@@ -272,6 +276,7 @@ def test_the_project_hears_of_a_job_while_its_results_are_there(ended, told):
     assert told[0] == [{"job": job.pk, "operation": "note", "results": results, "again": results}]
 
 
+@pytest.mark.slow
 def test_results_are_read_page_by_page(many):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE bulkops_outcome SET result = to_jsonb(position) WHERE position BETWEEN 1 AND 2099")

@@ -47,27 +47,32 @@ def settings_under(env, *names):
     return json.loads(done.stdout)
 
 
+BROKEN = [
+    ({"DEBUG": "0"}, "SECRET_KEY is not set, and DEBUG is off"),
+    ({"DEBUG": "perhaps"}, "DEBUG must be 1 or 0, not 'perhaps'"),
+    ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must name a PostgreSQL database"),
+    ({"DATABASE_URL": SERVER}, "the database can't be reached: "),
+]
+BROKEN_TOO = [
+    ({"SECRET_KEY": "k"}, "DATABASE_URL is not set, and DEBUG is off"),
+    ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'"),
+    ({"PORT": "70000"}, "PORT must be a whole number"),
+    ({"BULKOPS_WORKERS": "0"}, "BULKOPS_WORKERS must be a whole number from 1 to 256, not '0'"),
+    ({"BULKOPS_WORKERS": "²"}, "BULKOPS_WORKERS must be a whole number"),
+    ({"BULKOPS_DEMO_PROVIDER_URL": "http://u:hidden-word@h/"}, "BULKOPS_DEMO_PROVIDER_URL must look like"),
+    ({"BULKOPS_HTTP_SECRETS": "hidden-word"}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
+    ({"BULKOPS_HTTP_SECRETS": '["hidden-word"]'}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
+    ({"BULKOPS_EMAIL_URL": "mail:hidden-word@h"}, "BULKOPS_EMAIL_URL must look like"),
+    ({"CSRF_TRUSTED_ORIGINS": "example.org"}, "CSRF_TRUSTED_ORIGINS must list origins such as"),
+    ({"DATABASE_URL": "what:hidden-word"}, "DATABASE_URL can't be understood"),
+    ({"DATABASE_URL": "postgres://u:hidden-word@h:port/d"}, "DATABASE_URL can't be understood"),
+    ({"DATABASE_URL": "postgres://u:hidden-word@h"}, "DATABASE_URL names no database"),
+]
+"""Slow, since each is one more process."""
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ({"DEBUG": "0"}, "SECRET_KEY is not set, and DEBUG is off"),
-        ({"SECRET_KEY": "k"}, "DATABASE_URL is not set, and DEBUG is off"),
-        ({"DEBUG": "perhaps"}, "DEBUG must be 1 or 0, not 'perhaps'"),
-        ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'"),
-        ({"PORT": "70000"}, "PORT must be a whole number"),
-        ({"BULKOPS_WORKERS": "0"}, "BULKOPS_WORKERS must be a whole number from 1 to 256, not '0'"),
-        ({"BULKOPS_WORKERS": "²"}, "BULKOPS_WORKERS must be a whole number"),
-        ({"BULKOPS_DEMO_PROVIDER_URL": "http://u:hidden-word@h/"}, "BULKOPS_DEMO_PROVIDER_URL must look like"),
-        ({"BULKOPS_HTTP_SECRETS": "hidden-word"}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
-        ({"BULKOPS_HTTP_SECRETS": '["hidden-word"]'}, "BULKOPS_HTTP_SECRETS must be JSON such as"),
-        ({"BULKOPS_EMAIL_URL": "mail:hidden-word@h"}, "BULKOPS_EMAIL_URL must look like"),
-        ({"CSRF_TRUSTED_ORIGINS": "example.org"}, "CSRF_TRUSTED_ORIGINS must list origins such as"),
-        ({"DATABASE_URL": "mysql://u:hidden-word@h/d"}, "DATABASE_URL must name a PostgreSQL database"),
-        ({"DATABASE_URL": "what:hidden-word"}, "DATABASE_URL can't be understood"),
-        ({"DATABASE_URL": "postgres://u:hidden-word@h:port/d"}, "DATABASE_URL can't be understood"),
-        ({"DATABASE_URL": "postgres://u:hidden-word@h"}, "DATABASE_URL names no database"),
-        ({"DATABASE_URL": SERVER}, "the database can't be reached: "),
-    ],
+    ("words", "said"), [*BROKEN, *(pytest.param(*case, marks=pytest.mark.slow) for case in BROKEN_TOO)]
 )
 def test_a_broken_environment_is_one_line_and_exit_code_2(words, said):
     done = manage("migrate", "--skip-checks", env=environment(**words))

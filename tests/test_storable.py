@@ -174,6 +174,7 @@ def test_a_cut_result_says_how_large_it_was() -> None:
     assert stored("x" * 20_000_000)["bytes"] == 20_000_002
 
 
+@pytest.mark.slow
 def test_a_result_of_gigabytes_is_not_written_out_to_be_cut() -> None:
     value = ["x" * 1_000_000] * 10_000
     tracemalloc.start()

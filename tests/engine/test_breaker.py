@@ -34,6 +34,7 @@ def test_a_job_pauses_at_the_limit_and_says_why(owner, worker):
     assert verify(job.pk).agrees
 
 
+@pytest.mark.slow
 def test_a_resumed_job_is_given_the_whole_limit_again(owner, worker):
     job = worker.finish(services.submit(user=owner, operation="failing", items=["bad"] * 35))
     for already in (10, 20, 30):
@@ -61,6 +62,7 @@ def test_doubts_of_before_the_resume_that_prove_harmless_make_up_for_no_failure_
     assert (job.state, failed(job)) == (JobState.PAUSED, 10)
 
 
+@pytest.mark.slow
 def test_a_doubt_of_after_the_resume_that_proves_harmless_counts_no_more(owner, worker):
     job = worker.finish(services.submit(user=owner, operation="failing", items=["bad"] * 10 + ["doubt"] * 25))
     services.resume(job=job, actor=owner)
@@ -81,6 +83,7 @@ def test_below_the_limit_nothing_stops(owner, worker):
     assert job.state == JobState.COMPLETED_WITH_ERRORS
 
 
+@pytest.mark.slow
 def test_a_share_counts_only_past_the_first_twenty_items(owner, worker):
     job = worker.finish(services.submit(user=owner, operation="failing-share", items=["bad"] * 19))
     assert job.state == JobState.COMPLETED_WITH_ERRORS

@@ -141,6 +141,7 @@ def test_images_are_made_of_the_ticked_rows(client: Client, worker: Any, tickets
     assert list(Ticket.objects.exclude(issued_at=None)) == [tickets[1]]
 
 
+@pytest.mark.slow
 def test_select_all_travels_as_the_query_and_is_read_at_start(
     client: Client, alive: Cluster, event: Event, many: int
 ) -> None:

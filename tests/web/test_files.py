@@ -220,6 +220,7 @@ def test_too_much_is_refused_in_words_and_nothing_stays(as_owner: Client, limit:
     assert not Job.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_thousand_files_are_taken_without_keeping_them_open(as_owner: Client) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = some(*(f"{number}.txt" for number in range(1_000)))

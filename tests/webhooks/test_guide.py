@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 GUIDE = (settings.BASE_DIR / "bulkops/docs/webhooks.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_receiver_shown_takes_each_webhook_once(endpoint: Any, receiver: Any, ended: Any, deliver: Any):
     (program,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     shown: dict[str, Any] = {}

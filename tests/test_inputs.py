@@ -315,6 +315,7 @@ def test_pasted_text_has_limits_of_its_own() -> None:
             list(inputs.read_pasted("é" * 26))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl"])
 def test_a_line_without_an_end_is_refused_before_it_is_all_in_memory(name: str) -> None:
     stream = Endless(b"", b"x" * 100, 900_000)

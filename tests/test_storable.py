@@ -157,7 +157,13 @@ def test_a_text_too_large_is_cut_and_says_so(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [list(range(3_000_000)), {str(n): n for n in range(100_000)}, shared(), [10**4_000] * 99]
+    "value",
+    [
+        pytest.param(list(range(3_000_000)), marks=pytest.mark.slow),
+        {str(n): n for n in range(100_000)},
+        pytest.param(shared(), marks=pytest.mark.slow),
+        [10**4_000] * 99,
+    ],
 )
 def test_a_structure_too_large_is_cut_and_says_so(value: Any) -> None:
     assert list(stored(value)) == ["truncated", "bytes"]

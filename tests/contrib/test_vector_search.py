@@ -152,6 +152,7 @@ def test_a_table_called_vector_is_not_taken_for_the_extension(index):
             cursor.execute("DROP TABLE vector")
 
 
+@pytest.mark.slow
 def test_a_search_by_numpy_in_many_blocks_is_the_same(index, indexer, photographs, monkeypatch):
     collection = filled("cosine", indexer, photographs)
     whole = vectors.nearest(collection.name, photographs[3]["vector"], 30)

@@ -36,6 +36,7 @@ def test_an_item_that_waits_for_a_lock_says_so_and_hangs_nobody(owner, at):
     assert nothing_kept()
 
 
+@pytest.mark.slow
 def test_a_wait_that_the_item_makes_light_of_is_told_all_the_same(owner, at):
     account = Account.objects.create(number=1)
 

@@ -53,5 +53,5 @@ def processes_for(config: pytest.Config, everything: Path) -> int:
     options = config.option
     folder = config.invocation_params.dir
     named = {(folder / argument).resolve() for argument in config.args} - {everything, everything.parent}
-    picked = named or options.keyword or options.lf or options.stepwise or options.capture == "no"
+    picked = named or options.keyword or getattr(options, "lf", False) or options.stepwise or options.capture == "no"
     return 0 if picked else PROCESSES

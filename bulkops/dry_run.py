@@ -281,7 +281,7 @@ class _Unprepared(BulkopsError):
     def __init__(self, error: BaseException) -> None:
         self.would_fail = False
         if isinstance(error, Unfinished):
-            words = f"{gettext('Collecting the first items was given up.')} {error.message}"
+            words = gettext("Collecting the first items was given up.") + f" {error.message}"
         elif sqlstate(error) == _READ_ONLY:
             told = gettext("`items` writes to the database, and a dry run lets it only read.")
             words = f"{told} {describe(error)}"

@@ -151,7 +151,7 @@ def _story(job: Job, figures: Progress) -> str:
     ]
     ill = [words % {"n": f"{n:,}"} for n, words in bad if n]
     told = f"{told}; {', '.join(ill)}." if ill else f"{told}."
-    return told if figures.processed == total else f"{told} {gettext('What was done stays done.')}"
+    return told if figures.processed == total else told + " " + gettext("What was done stays done.")
 
 
 _ALL_DONE: Any = ngettext_lazy("All %(n)s %(items)s were processed", "All %(n)s %(items)s were processed", "count")
@@ -234,6 +234,12 @@ def rate(per_second: float) -> str:
     if per_second * 60 >= 1:
         return gettext("%(n)s a minute") % {"n": _two_digits(per_second * 60)}
     return gettext("%(n)s an hour") % {"n": _two_digits(per_second * 3600)}
+
+
+def unbroken(text: str) -> str:
+    """A sentence in which no line ends between a figure and its unit, nor inside a span of time: “2 min 30 s”."""
+    units = re.sub(r"(?<=\d) (?=\w{1,3}\b)", "\xa0", text)
+    return re.sub(r"(\xa0\w{1,3}) (?=\d+\xa0\w{1,3}\b)", "\\1\xa0", units)
 
 
 def _two_digits(number: float) -> str:

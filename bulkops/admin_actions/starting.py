@@ -169,10 +169,8 @@ class StartPage:
         first = [(at, field, text) for at, field, text in bad.errors[:NAMED] if at is not None]
         if not first:
             return bad.message
-        rows = self.rows.order_by("pk")
-        named = " ".join(
-            f"{row}: {field or gettext('its item')}: {text}" for at, field, text in first for row in rows[at : at + 1]
-        )
+        rows, whole = self.rows.order_by("pk"), gettext("its item")
+        named = " ".join(f"{row}: {field or whole}: {text}" for at, field, text in first for row in rows[at : at + 1])
         more = len(bad.errors) - len(first)
         return gettext("%(named)s And %(n)s more.") % {"named": named, "n": more} if more else named
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from bulkops.models import Job
 
 register = template.Library()
+register.filter(wording.unbroken)
 
 SHORT = 120
 
@@ -53,13 +53,6 @@ def rate(per_second: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """A span of time in its two largest units."""
     return "" if seconds is None else wording.span(seconds)
-
-
-@register.filter
-def unbroken(text: str) -> str:
-    """A sentence in which no line ends between a figure and its unit, nor inside a span of time: “2 min 30 s”."""
-    units = re.sub(r"(?<=\d) (?=\w{1,3}\b)", "\xa0", text)
-    return re.sub(r"(\xa0\w{1,3}) (?=\d+\xa0\w{1,3}\b)", "\\1\xa0", units)
 
 
 @register.filter

@@ -119,7 +119,7 @@ class Again:
         words = gettext("Those of the earlier run. To give others below, untick it.")
         if not self.operation.collects:
             return words
-        return f"{words} {gettext('Unticked and with none given, the operation takes all that it finds itself.')}"
+        return words + " " + gettext("Unticked and with none given, the operation takes all that it finds itself.")
 
     @property
     def sentences(self) -> list[str]:

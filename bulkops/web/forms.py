@@ -20,6 +20,7 @@ from bulkops.web import file_batches, uploads
 from bulkops.web.again import gone
 from bulkops.web.columns import PREFIX, ColumnsForm, answered
 from bulkops.webhooks import outbox
+from bulkops.wording import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +48,7 @@ def _how_to_paste(operation: Operation, fields: list[str]) -> str:
         words = gettext("CSV with a header row: any columns; or JSON.")
     if not operation.collects:
         return words
-    return f"{words} {gettext('Leave it empty to take all that the operation finds itself.')}"
+    return words + " " + gettext("Leave it empty to take all that the operation finds itself.")
 
 
 def _initial(again: Again | None) -> dict[str, Any]:
@@ -149,8 +150,8 @@ class JobForm(forms.Form):
             )
         self.fields["items"].help_text = _how_to_paste(operation, fields)
         mb = conf().file_bytes // (1024 * 1024)
-        allowed = gettext("CSV, JSON Lines, JSON or text; at most %(mb)s\xa0MB, %(items)s items.")
-        self.fields["file"].help_text = allowed % {"mb": mb, "items": f"{conf().file_items:,}"}
+        allowed = gettext("CSV, JSON Lines, JSON or text; at most %(mb)s MB, %(items)s items.")
+        self.fields["file"].help_text = unbroken(allowed % {"mb": mb, "items": f"{conf().file_items:,}"})
         if operation.takes_files:
             self._take_files(mb)
 
@@ -169,14 +170,14 @@ class JobForm(forms.Form):
         else:
             self.fields["items"].label = gettext("Or paste names of files in the storage")
             self.fields["file"].label = gettext("Or upload a list of such names")
-        together = conf().upload_bytes // (1024 * 1024)
+        allowed = gettext("At most %(files)s files of %(mb)s MB each, %(together)s MB together.")
+        together = f"{conf().upload_bytes // (1024 * 1024):,}"
         self.fields["files"] = forms.FileField(
             required=False,
             allow_empty_file=True,  # an empty one among them is its item's failure, not the form's
             label=_("Choose the files"),
             widget=ManyFiles(attrs={"multiple": True}),
-            help_text=gettext("At most %(files)s files of %(mb)s\xa0MB each, %(together)s\xa0MB together.")
-            % {"files": f"{conf().upload_files:,}", "mb": f"{mb:,}", "together": f"{together:,}"},
+            help_text=unbroken(allowed % {"files": f"{conf().upload_files:,}", "mb": f"{mb:,}", "together": together}),
         )
         self.fields["batch"] = forms.CharField(required=False, widget=forms.HiddenInput)
         self.fields["forget_batch"] = forms.BooleanField(required=False, label=_("Leave these files out"))

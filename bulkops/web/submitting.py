@@ -266,8 +266,9 @@ class Attempt:
 
     def complain(self, bad: InvalidItems) -> None:
         """Show what is wrong with the items next to where they were given; people count them from 1."""
+        item = gettext("Item %(number)s")
         lines = [
-            f"{gettext('Item %(number)s') % {'number': position + 1}}{f', {field}' if field else ''}: {text}"
+            f"{item % {'number': position + 1}}{f', {field}' if field else ''}: {text}"
             for position, field, text in bad.errors
             if position is not None
         ]

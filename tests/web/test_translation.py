@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shutil
 import struct
@@ -42,6 +44,7 @@ OURS = [name for name, scene in SCENES.items() if scene.ours]
 SOME = {"log-in", "home-history", "form-again", "preview-counted", "job-with-failures", "job-paused"}
 """Of each part of the product one; the others' tests are slow."""
 DATA = {"value", "files", "status"}
+COLLECTED = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 FIGURES = re.compile(
     r"https?://\S+|\d{4}-\d\d-\d\d[ T\d:]*|[0-9a-f]{8}-[0-9a-f-]{27}|\b\d[\d,.]* ?(?:s|min|h|d|B|KB|MB|bytes)\b|UTC"
 )
@@ -312,3 +315,20 @@ def test_the_messages_can_be_collected(settings: Any, tmp_path: Path, monkeypatc
     found = (tmp_path / "bulkops/locale/de/LC_MESSAGES/django.po").read_text()
     for message in ("Paste the items", "Cancel this job", "completed with errors", "Retry %(n)s failed %(items)s"):
         assert f'"{message}"' in found
+    collected = found.replace('"\n"', "")
+    missed = [one for one in asked_for(settings.BASE_DIR / "bulkops") if as_written(one) not in collected]
+    assert not missed, "xgettext drops what it cannot read, and its translation is never found"
+
+
+def as_written(message: str) -> str:
+    return json.dumps(message, ensure_ascii=False)
+
+
+def asked_for(folder: Path) -> Iterator[str]:
+    """Messages of one line in the code, as gettext will look for them."""
+    for path in folder.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in COLLECTED:
+                said = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+                if isinstance(said, str) and "\n" not in said:
+                    yield said

@@ -52,7 +52,7 @@ class JobChangeList(ReadOnlyChangeList):
         super().get_results(request)
         if self.query:
             self.date_hierarchy = None  # it would read all jobs twice more, to offer what words have narrowed already
-        elif not self.has_active_filters:
+        elif not self.get_filters_params():
             self.full_result_count = self.result_count  # these are all, and nothing else is to be shown
         jobs = list(self.result_list)
         figures = progress.of_many(jobs)

@@ -140,6 +140,8 @@ def test_all_jobs_are_not_said_to_be_a_part(operator, admin_of, job):
     client = admin_of(operator)
     assert not {"1 result ("} & words(client.get(JOBS))
     assert "1 result (" in words(client.get(f"{JOBS}?q={job.pk}"))
+    another_year = {"created_at__year": job.created_at.year - 1}
+    assert "0 results (" in words(client.get(JOBS, another_year)), "which no filter of the column says"
 
 
 def test_a_job_leads_to_its_report(operator, admin_of, job):

@@ -235,6 +235,7 @@ def test_items_are_paged_by_position(as_owner: Client, owner: Any, alive: Any) -
     [
         ("state=failed", "No item is in this state.", "?"),
         ("fingerprint=0123456789ab", "No item failed in this way.", "?"),
+        ("state=failed&fingerprint=0123456789ab", "No item failed in this way.", "?"),
         ("state=failed&after=7", "No such items beyond this point.", "?state=failed"),
         ("", "No item was tried yet.", None),
     ],

@@ -110,6 +110,21 @@ def test_the_focus_and_what_is_typed_outlive_the_polls_of_a_job_that_changes(
         expect(report).to_be_focused()
 
 
+def test_tab_goes_from_top_to_bottom_through_the_buttons_and_what_cancel_has_opened(
+    browser: Browser, live_server: Any
+) -> None:
+    with opened(SCENES["job-running"], browser, live_server.url) as page:
+        page.get_by_text("Cancel …").click()
+        page.locator("h1").evaluate("one => { one.tabIndex = -1; one.focus(); }")
+        tops: list[float] = []
+        tab_to(page, button(page, "Pause"))
+        while page.evaluate("document.activeElement.closest('.controls') !== null"):
+            tops.append(page.evaluate("document.activeElement.getBoundingClientRect().top + scrollY"))
+            page.keyboard.press("Tab")
+        assert len(tops) > 3
+        assert tops == sorted(tops)
+
+
 def test_the_status_is_spoken_at_each_ten_percent_and_at_the_end(browser: Browser, live_server: Any) -> None:
     with opened(SCENES["job-running"], browser, live_server.url) as page:
         job = Job.objects.get()

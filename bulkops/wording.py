@@ -243,6 +243,8 @@ def unbroken(text: str) -> str:
 
 
 def _two_digits(number: float) -> str:
+    if number < 1:
+        return f"{number:.2g}"
     return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}"
 
 

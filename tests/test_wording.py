@@ -38,6 +38,7 @@ def test_spans_are_told_in_two_units_at_most(seconds, words):
         (0.5, "30 a minute"),
         (0.02, "1.2 a minute"),
         (0.01, "36 an hour"),
+        (0.00001, "0.036 an hour"),
     ],
 )
 def test_rates_are_told_per_second_minute_or_hour(per_second, words):

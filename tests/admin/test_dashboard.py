@@ -76,7 +76,7 @@ def test_items_have_the_number_that_the_jobs_page_gives_them(board, operator, ow
     assert "Item 2: " in board()
     assert "Item 1: " not in board()
     page = admin_of(operator).get(f"/admin/bulkops/job/{job.pk}/change/").content.decode()
-    assert "<td>2</td><td>ValueError</td>" in page
+    assert '>2</td><td data-label="error">ValueError</td>' in page
 
 
 def test_it_names_endpoints_that_fail(board, owner, alive):

@@ -122,8 +122,8 @@ class Details:
 
     @property
     def has_items(self) -> bool:
-        """Whether there is anything to list: a job may have found none, and one that still collects has tried none."""
-        return self.job.total != 0 and self.job.state != JobState.PREPARING
+        """Whether there is anything to list: a job may have found none, or have ended before all were collected."""
+        return bool(self.job.total)
 
     @property
     def incomplete(self) -> bool:

@@ -252,7 +252,7 @@ def test_a_job_that_found_no_items_offers_no_list_of_them(as_owner: Client, put:
     offers = ('id="report-', 'id="items-')
     page = as_owner.get(put(JobState.QUEUED).get_absolute_url()).content.decode()
     assert all(offer in page for offer in offers)
-    for state, total in ((JobState.PREPARING, None), (JobState.COMPLETED, 0)):
+    for state, total in ((JobState.PREPARING, None), (JobState.FAILED, None), (JobState.COMPLETED, 0)):
         page = as_owner.get(put(state, total=total).get_absolute_url()).content.decode()
         assert not any(offer in page for offer in offers)
 

@@ -47,27 +47,36 @@ FIGURES = (
            against="query.seconds"),
     Figure(name="submit, JSON", words="100,000 items, until the answer", of="json.seconds", unit="s"),
     Figure(name="submit, JSON, memory", words="what the web process needs more for it", of="json.memory", unit="MB"),
+    Figure(name="submit, CSV, 100,000", words="100,000 rows, until the answer", of="tenth.seconds", unit="s"),
     Figure(name="submit, CSV, 1,000", words="a thousand rows, until the answer", of="short.seconds", unit="s"),
+    Figure(name="submit, query, 100,000", words="100,000 items, until a worker has collected them",
+           of="tenth_query.seconds", unit="s"),
+    Figure(name="submit, query, 1,000", words="a thousand items, until a worker has collected them",
+           of="short_query.seconds", unit="s"),
 )  # fmt: skip
 
 
 @contextmanager
 def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     million = QUICK_MILLION if stage.quick else MILLION
-    long, short = (_file(stage.folder / f"{rows}.form", rows) for rows in (million, 1_000))
+    tenth, short = million // 10, 1_000
+    files = {rows: _file(stage.folder / f"{rows}.form", rows) for rows in (million, tenth, short)}
     few = json.dumps({"operation": "bench-unserved", "items": list(range(100_000))}).encode()
     with stage.cluster(workers=1), serving(stage) as web:
         with connection.cursor() as cursor:
             cursor.execute("CREATE TABLE bench_source AS SELECT n AS id FROM generate_series(1, %s) n", [million])
             cursor.execute("ALTER TABLE bench_source ADD PRIMARY KEY (id)")
             cursor.execute("ANALYZE bench_source")
-        _submitted(stage, web, short.read_bytes(), FORM)  # what is loaded at the first request
+        _submitted(stage, web, files[short].read_bytes(), FORM)  # what is loaded at the first request
         try:
             yield {
-                "csv": lambda: _from_file(stage, web, long),
-                "short": lambda: _from_file(stage, web, short),
+                "csv": lambda: _from_file(stage, web, files[million]),
+                "tenth": lambda: _from_file(stage, web, files[tenth]),
+                "short": lambda: _from_file(stage, web, files[short]),
                 "json": lambda: _submitted(stage, web, few, "application/json"),
                 "query": lambda: _by_query(stage, web, million),
+                "tenth_query": lambda: _by_query(stage, web, tenth),
+                "short_query": lambda: _by_query(stage, web, short),
                 "rows": lambda: _a_row_each(million),
             }
         finally:
@@ -108,8 +117,8 @@ def _submitted(stage: Stage, web: Web, body: Any, kind: str, **headers: str) -> 
     return found
 
 
-def _by_query(stage: Stage, web: Web, million: int) -> dict[str, float]:
-    body = json.dumps({"operation": "bench-query"}).encode()
+def _by_query(stage: Stage, web: Web, items: int) -> dict[str, float]:
+    body = json.dumps({"operation": "bench-query", "limit": items}).encode()
     began = time.perf_counter()
     answer = web.post("/api/jobs/", body, Content_Type="application/json", **token_of(stage.person()))
     answered = time.perf_counter() - began
@@ -119,7 +128,7 @@ def _by_query(stage: Stage, web: Web, million: int) -> dict[str, float]:
     wait_for(collected.exists, 120, "the items")
     seconds = (collected.get().at - job.created_at).total_seconds()
     job.refresh_from_db()
-    assert job.total == million
+    assert job.total == items
     stage.end(job)
     return {"seconds": seconds, "answer": answered}
 

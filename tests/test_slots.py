@@ -77,7 +77,7 @@ def test_holding_notes_and_takes_back_also_when_the_code_raises():
     hand.use(slot)
     try:
         held = []
-        with contextlib.suppress(ZeroDivisionError), hand.holding(some()):
+        with contextlib.suppress(ZeroDivisionError), hand.Holding(some()):
             held.append(slot.read())
             held.append(1 / 0)
         assert held[0] is not None

@@ -14,7 +14,7 @@ from bulkops import dispatch, holds, pace, progress, storable, tallies, transiti
 from bulkops.conf import conf
 from bulkops.engine import chunks, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
-from bulkops.engine.hand import Doing, InHand, holding
+from bulkops.engine.hand import Doing, Holding, InHand
 from bulkops.engine.item_transaction import ItemTransaction, abandon
 from bulkops.exceptions import BulkopsError
 from bulkops.states import STOPPING, WORKABLE, JobState
@@ -145,7 +145,7 @@ def _finish(job: Job, operation: Operation, params: dict[str, Any]) -> None:
     try:
         with transaction.atomic():
             watched = ItemTransaction()
-            with connection.execute_wrapper(watched.watch), holding(_in_hand(job, operation)):
+            with connection.execute_wrapper(watched.watch), Holding(_in_hand(job, operation)):
                 # In here too: what is lazy, or has a text of its own, may ask the database only now.
                 result = storable.json_text(operation.finish(params, summary), conf().result_bytes)
             # A connection closed in here would end the transaction without a word, and with it the job's end.

@@ -17,7 +17,7 @@ from bulkops import events, holds, lineage, manifests, sources, transitions, upl
 from bulkops.conf import conf
 from bulkops.engine import finishing, hand, turns
 from bulkops.engine.faults import Fault, classify, code_of, describe
-from bulkops.engine.hand import Doing, InHand, holding
+from bulkops.engine.hand import Doing, Holding, InHand
 from bulkops.engine.item_transaction import abandon
 from bulkops.exceptions import BulkopsError, FenceLost, InvalidItems
 from bulkops.models import Chunk, Job, Manifest
@@ -107,7 +107,7 @@ class _Preparation:
 
     def collect(self) -> None:
         """Store what `items` yields; the last commit makes the job queued."""
-        with holding(self._in_hand()):
+        with Holding(self._in_hand()):
             source = self.operation.items(self.params)
         items = self._watched(self._held(sources.read(source)))
         if self.job.limit is not None:

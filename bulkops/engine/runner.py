@@ -16,7 +16,7 @@ from bulkops.engine import chunks, durability, finishing, late_results, preparin
 from bulkops.engine.allowance import Allowance
 from bulkops.engine.breaker import Breaker
 from bulkops.engine.faults import Fault, classify, code_of, describe
-from bulkops.engine.hand import Doing, InHand, holding
+from bulkops.engine.hand import Doing, Holding, InHand
 from bulkops.engine.items import HookFailed, ItemRunner, LateResult
 from bulkops.engine.messages import Messages
 from bulkops.engine.statements import Try
@@ -159,7 +159,7 @@ class Slice:
         item = content.items[one.position - one.claim.start]
         self.allowance.use()
         try:
-            with self.watch.item, holding(self._in_hand(one)):
+            with self.watch.item, Holding(self._in_hand(one)):
                 stop = self.runner.run(item, self._context(one, content), one)
         except HookFailed as failed:
             events.record(self.job, EventKind.HOOK_FAILED, detail=f"Item {one.position}: {failed.message}")

@@ -10,7 +10,7 @@ writes of an item whose fence is lost.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
@@ -121,8 +121,7 @@ _PARAMETERS = {name: text[text.index("(") : text.index(")")].count(",") + 1 for 
 _EXECUTE = {name: f"EXECUTE {name} ({', '.join(['%s'] * number)})" for name, number in _PARAMETERS.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """What became of one try of an item, storable as it is."""
 
     state: OutcomeState
@@ -148,8 +147,7 @@ class Claim:
     """Its items, as the manifest keeps them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Try:
+class Try(NamedTuple):
     """One try of an item of a claimed chunk: where its outcome goes."""
 
     claim: Claim

@@ -85,24 +85,31 @@ def test_both_engines_find_what_double_precision_finds(extension, indexer, photo
         )
 
 
+BUILT = 3
+"""Indexes of the same vectors: each is a graph made at random, and finds between 0.91 and all of them."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", Metric.values)
 def test_an_index_finds_nine_tenths_of_them_and_is_used(extension, indexer, metric):
     # So many that the planner thinks the index worth it.
     photographs = [item for picture in PICTURES for item in patches(picture, 8)]
     collection = filled(metric, indexer, photographs)
-    pgvector.make_index(collection)
-    pgvector.make_index(collection)  # there already
-    assert pgvector.has_index(collection)
-    asked, k, hits = photographs[::300], 20, 0
-    for wanted in asked:
-        # Equal distances: many patches of a plain background have the same histogram.
-        farthest = by_hand(photographs, wanted["vector"], metric, k)[-1]
-        found = vectors.nearest(collection.name, wanted["vector"], k)
-        assert len(found) == k
-        hits += sum(one.distance <= farthest + 1e-4 * max(1, abs(farthest)) for one in found)
-    assert hits >= 0.9 * k * len(asked)
-    assert scans(collection) == len(asked)
+    asked, k = photographs[::120], 20
+    # Equal distances: many patches of a plain background have the same histogram.
+    farthest = [by_hand(photographs, wanted["vector"], metric, k)[-1] for wanted in asked]
+    hits = 0
+    for _ in range(BUILT):
+        pgvector.drop_index(collection)
+        pgvector.make_index(collection)
+        pgvector.make_index(collection)  # there already
+        assert pgvector.has_index(collection)
+        for wanted, most in zip(asked, farthest, strict=True):
+            found = vectors.nearest(collection.name, wanted["vector"], k)
+            assert len(found) == k
+            hits += sum(one.distance <= most + 1e-4 * max(1, abs(most)) for one in found)
+        assert scans(collection) == len(asked)
+    assert hits >= 0.9 * k * len(asked) * BUILT
     pgvector.drop_index(collection)
     assert pgvector.has_index(collection) is False
 

@@ -25,7 +25,7 @@ from tests.sample import pictures
 pytestmark = pytest.mark.slow
 
 WORKERS = 2
-ROUNDS, ROUNDS_OF_FEW = 8, 4
+ROUNDS, ROUNDS_OF_FEW = 16, 4
 PARAMS = {"do": "anew", "max_width": 800, "max_height": 800, "convert_to": "JPEG"}
 SHARE, SHARE_OF_FEW = 0.9, 0.5
 """Of the bare rate. Of a few images, a job's start and end are a good part, and so is what else a machine does."""

@@ -39,6 +39,7 @@ class Blows:
         self.struck: list[Blow] = []
         self._frozen: dict[int, threading.Timer] = {}
         self._frozen_hosts: list[tuple[Host, Blow]] = []
+        self._killed_hosts: list[tuple[int | None, Blow]] = []
         self._frozen_session = 0.0
         self._falls = 0
         self._kinds: list[tuple[Callable[[], None], int]] = [
@@ -61,10 +62,17 @@ class Blows:
             blow()
 
     def look(self) -> None:
-        """Note what a host with a frozen leader holds: its workers go on, and take new jobs, until its row expires."""
+        """Note what hosts hold that are frozen or killed.
+
+        The workers of a frozen leader go on, and take new jobs, until its row expires. What a killed host's worker had
+        sent last, its session may commit some moments later.
+        """
         self._frozen_hosts = [(host, blow) for host, blow in self._frozen_hosts if host.is_frozen]
         for host, blow in self._frozen_hosts:
             blow.jobs |= _held(host.row())
+        self._killed_hosts = [(row, blow) for row, blow in self._killed_hosts if blow.at + blow.seconds > time.time()]
+        for row, blow in self._killed_hosts:
+            blow.jobs |= _held(row)
 
     def calm(self) -> None:
         """Let everything go on that was stopped."""
@@ -170,6 +178,8 @@ class Blows:
         jobs = _held(host.row())
         os.kill(host.cluster.leader.pid, number)
         blow = Blow(kind, time.time(), seconds, cause, jobs | _held(host.row()))
+        if number == signal.SIGKILL:
+            self._killed_hosts.append((host.row(), blow))
         self.struck.append(blow)
         return host, blow
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -176,21 +176,51 @@ def claimed_looking_at(taken, worker, done) -> tuple[Claim, int]:
         return chunks.claim(taken, worker.holder, None, done), pages_of_chunks() - before
 
 
+@contextmanager
+def many_old_versions(job, *, done, each):
+    """So many of the first chunks are done, and somebody's snapshot keeps each version that they had."""
+    with closing(connection.copy()) as line, line.cursor() as elsewhere:
+        elsewhere.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        elsewhere.execute("SELECT count(*) FROM bulkops_chunk")
+        chunks_done = job.chunks.filter(number__lt=done)
+        for _ in range(each):
+            chunks_done.update(succeeded=F("succeeded") + 1, cursor=F("cursor") + 1)
+        chunks_done.update(finished=True, holder=None)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE bulkops_chunk")
+        yield
+
+
 def test_a_claim_looks_at_as_little_late_in_a_job_as_early_while_a_snapshot_keeps_every_old_version(owner, worker):
     job = services.submit(user=owner, operation="note", items=range(40_000), parallelism=1)
     taken = turns.take(job.pk, 0, 0, worker.holder)
     second, cost_early = claimed_looking_at(taken, worker, chunks.claim(taken, worker.holder))
-    with closing(connection.copy()) as line, line.cursor() as elsewhere:
-        elsewhere.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        elsewhere.execute("SELECT count(*) FROM bulkops_chunk")
-        done = job.chunks.filter(number__lt=30)
-        for _ in range(60):
-            done.update(succeeded=F("succeeded") + 1, cursor=F("cursor") + 1)
-        done.update(finished=True, holder=None)
+    with many_old_versions(job, done=30, each=60):
         thirtieth = chunks.claim(taken, worker.holder, None, second)
         late, cost_late = claimed_looking_at(taken, worker, thirtieth)
     assert (second.number, thirtieth.number, late.number) == (1, 30, 31)
     assert 0 < cost_late <= 2 * cost_early
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look", [holds.is_complete, holds.next_due])
+def test_whether_there_is_more_to_do_is_seen_as_quickly_late_in_a_job_while_a_snapshot_keeps_every_old_version(
+    owner, settings, look
+):
+    settings.BULKOPS = {"chunk_items": 100}
+    job = services.submit(user=owner, operation="note", items=range(100_000), parallelism=1)
+
+    def looked_at() -> int:
+        with transaction.atomic():
+            before = pages_of_chunks()
+            look(job)
+            return pages_of_chunks() - before
+
+    with many_old_versions(job, done=1, each=1):
+        early = looked_at()
+    with many_old_versions(job, done=950, each=90):
+        late = looked_at()
+    assert 0 < late <= 2 * early
 
 
 def test_what_came_free_behind_is_claimed_when_nothing_is_ahead_and_first_of_all_at_the_next_slice(

@@ -22,6 +22,7 @@ from django.utils import timezone
 from bulkops import lineage, progress, queueing, workforce
 from bulkops.models import Job
 from bulkops.pace import AT_WORK, Course
+from bulkops.prepared import PreparedQuery
 from bulkops.states import ENDED, WORKABLE, EventKind, JobState
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _LOST = f"""({_held_by_dead("bulkops_turn")} OR {_held_by_dead("bulkops_chunk")}
         AND at > clock_timestamp() - interval '{LOST_SECONDS} s'))"""
 
 # Written by hand, since it is asked each second for each open page: the ORM took 9 ms of the processor to put the same
-# together, where the database needs half a one to answer it.
+# together. And prepared, since the database takes 0.6 ms to plan it and 0.15 to answer it.
 _TOLD = f"""jsonb_build_object(
     'counts', {_CHUNKS},
     'workforce', {workforce.NEWS},
@@ -82,7 +83,7 @@ class _Compiled:
     Nothing of it belongs to a connection or a thread.
     """
 
-    sql: str
+    query: PreparedQuery
     names: list[str]
     place: slice
     """Where the job's own columns are."""
@@ -111,7 +112,7 @@ def _compiled() -> _Compiled:
     own = compiler.klass_info["select_fields"]
     place = slice(own[0], own[-1] + 1)
     return _Compiled(
-        sql=sql,
+        query=PreparedQuery("told", sql, ["uuid"]),
         names=[column.target.attname for column, _, _ in compiler.select[place]],
         place=place,
         told=compiler.annotation_col_map["told"],
@@ -123,9 +124,7 @@ def _compiled() -> _Compiled:
 def of(pk: UUID) -> tuple[Job, Progress] | None:
     """The job with its owner and its figures, whoever asks; None where there is none. One query."""
     compiled = _compiled()
-    with connection.cursor() as cursor:
-        cursor.execute(compiled.sql, [pk])
-        row = cursor.fetchone()
+    row = compiled.query.fetchone([pk])
     if row is None:
         return None
     job, told = compiled.read(list(row))

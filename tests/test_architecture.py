@@ -14,7 +14,7 @@ SITE = sorted(path for path in (ROOT / "site").rglob("*.py") if "migrations" not
 
 # From the bottom up. A module may import what stands below its own line, and its own package.
 LAYERS = (
-    {"states", "exceptions", "conf", "clock", "cutting", "job_ids", "storable", "outage", "signals"},
+    {"states", "exceptions", "conf", "clock", "cutting", "job_ids", "storable", "outage", "prepared", "signals"},
     {"kept_uploads", "estimate", "histograms", "json_lines", "packages"},
     {"attempts", "bounded_uploads", "fingerprints", "refusals", "tallies", "tokens", "visitors"},
     {"outbound", "file_types", "stored_files"},

@@ -97,7 +97,7 @@ def test_a_status_costs_one_query_beyond_the_log_in(mine: Any, job: Job, worker:
         assert mine.get(address(job)).json()["state"] == state
     token, status = [one["sql"] for one in sent]
     assert "bulkops_apitoken" in token
-    assert status.startswith("SELECT")
+    assert status.startswith("EXECUTE bulkops_told")
 
 
 def test_a_steady_job_tells_when_it_will_have_ended_and_when_to_ask_again(mine: Any, job: Job, owner: Any):

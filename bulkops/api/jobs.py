@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count
-from django.http import StreamingHttpResponse
+from django.http import HttpResponseNotModified, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiRequest, OpenApiResponse
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -133,17 +133,15 @@ class OneJob(ApiView):
             OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of the last answer.")
         ],
     )
-    def get(self, request: Request, pk: UUID) -> Response:
+    def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         """200 in every state. Poll it as Retry-After says; a weak ETag spares both sides an answer without news."""
         job, figures = statuses.seen(request, pk)
         answer = statuses.answer(request, job, figures)
         if not statuses.is_known(request, answer["ETag"]):
             return answer
-        empty = Response(status=304)
-        for name in ("ETag", "Retry-After"):
-            if name in answer:
-                empty[name] = answer[name]
-        return empty
+        return HttpResponseNotModified(
+            headers={name: answer[name] for name in ("ETag", "Retry-After") if name in answer}
+        )
 
 
 class JobItems(ApiView):

@@ -113,22 +113,25 @@ class PgbenchRacer:
 
 
 class StatementRacer:
-    """The same as a loop in Python, on the driver's own cursor."""
+    """The same as a loop in Python, on the driver's own cursor; several at the same time, with a job each."""
 
-    def __init__(self, stage: Stage, helper: Helper) -> None:
-        self._stage, self._helper = stage, helper
+    def __init__(self, stage: Stage, *helpers: Helper) -> None:
+        self._stage, self._helpers = stage, helpers
 
     def begin(self) -> None:
-        self.job = self._stage.big_job("bench-unserved")
-        room = statement.room(self.job)
-        self._helper.tell("statement", first=room.first, size=room.size, epoch=room.epoch)
+        self.jobs = [self._stage.big_job("bench-unserved") for _ in self._helpers]
+        for helper, job in zip(self._helpers, self.jobs, strict=True):
+            room = statement.room(job)
+            helper.tell("statement", first=room.first, size=room.size, epoch=room.epoch)
 
     def count(self) -> int:
-        return Outcome.objects.filter(job=self.job).count()
+        return Outcome.objects.filter(job__in=self.jobs).count()
 
     def end(self) -> None:
-        self._helper.interrupt()
-        self._stage.end(self.job)
+        for helper in self._helpers:
+            helper.interrupt()
+        for job in self.jobs:
+            self._stage.end(job)
 
 
 class OwnCodeRacer:

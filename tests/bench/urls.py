@@ -1,4 +1,4 @@
-"""The site's addresses, and one more: what a poll would cost if nothing were made of what it reads."""
+"""The site's addresses, and two more: what a poll would cost if nothing were made of what it reads."""
 
 from __future__ import annotations
 
@@ -40,4 +40,12 @@ def bare(request: HttpRequest, pk: UUID) -> HttpResponse:
     return HttpResponse(f"{len(row)} of {request.user.pk}")
 
 
-urlpatterns = [*of_the_site, path("bare/<uuid:pk>/", bare)]
+@never_cache
+@login_required
+def prepared(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The same, its query prepared as the card's is."""
+    row = snapshots._compiled().query.fetchone([pk])
+    return HttpResponse(f"{len(row or ())} of {request.user.pk}")
+
+
+urlpatterns = [*of_the_site, path("bare/<uuid:pk>/", bare), path("bare/<uuid:pk>/prepared/", prepared)]

@@ -1,7 +1,8 @@
 """*peers*: items that do nothing, against what people use instead.
 
 One task that reports each item is raced with a job; it has one process, whatever there is besides. With a task for
-each item, whole jobs of few items are compared, from submission to end. Redis keeps nothing on disk.
+each item, whole jobs of few items are compared, from submission to end. Redis keeps nothing on disk. Loops in Python
+that do nothing but send the item's statement say how far any system could come that commits an outcome for each item.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tests.bench import daemons, peers_environment
 from tests.bench.figures import Figure
 from tests.bench.operations import queue_of
-from tests.bench.racing import JobRacer, TaskRacer, race
+from tests.bench.racing import JobRacer, StatementRacer, TaskRacer, race
 from tests.bench.rounds import NotMeasured
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ FIGURES = (
         at_least=1.8,
     ),
     Figure(
+        name="peers, django-q2, saving, bare",
+        words="a loop of an item's statement in Python ÷ the same",
+        of="saving.loop",
+        against="saving.stock",
+    ),
+    Figure(
         name="peers, django-q2, tasks",
         words="2 workers ÷ stock django-q2 with a task for each item, 2 workers",
         of="two",
@@ -50,11 +57,23 @@ FIGURES = (
         at_least=8,
     ),
     Figure(
+        name="peers, procrastinate, bare",
+        words="two loops of an item's statement in Python at the same time ÷ the same",
+        of="loops.two",
+        against="procrastinate_tasks",
+    ),
+    Figure(
         name="peers, Celery, chord",
         words="2 workers ÷ Celery on Redis with a chord of a task for each item, 2 processes",
         of="two",
         against="celery_tasks",
         at_least=8,
+    ),
+    Figure(
+        name="peers, Celery, chord, bare",
+        words="two loops of an item's statement in Python at the same time ÷ the same",
+        of="loops.two",
+        against="celery_tasks",
     ),
     Figure(
         name="peers, Celery",
@@ -87,11 +106,18 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
     no_redis = NotMeasured("not installed: redis-server") if redis is None else None
     with ExitStack() as stack:
         one, two = (stack.enter_context(stage.cluster(n, queue_of(n))) for n in (1, 2))
+        loops = [stack.enter_context(stage.helper("bare")) for _ in range(2)]
         stock = stack.enter_context(daemons.stock(stage))
         found: dict[str, Any] = {
             "two": partial(stage.whole_rate, "bench-nothing-2", items, parallelism=2),
             "stock_tasks": partial(stock.helper.ask, "task_per_item", items=tasks),
-            "saving": _raced(stage, worker=JobRacer(stage, one, "bench-nothing-1"), stock=TaskRacer(stock)),
+            "saving": _raced(
+                stage,
+                worker=JobRacer(stage, one, "bench-nothing-1"),
+                loop=StatementRacer(stage, loops[0]),
+                stock=TaskRacer(stock),
+            ),
+            "loops": _raced(stage, two=StatementRacer(stage, *loops)),
             "procrastinate_tasks": missing,
             **dict.fromkeys(("strict", "relaxed", "halves", "celery_tasks"), missing or no_redis),
         }

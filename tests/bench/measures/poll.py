@@ -2,7 +2,8 @@
 
 They are asked for in short bursts by turns, so that what else the machine does hits all alike. Real gunicorn of one
 process, a real log-in's session, kept-alive lines from a program beside. The bare view reads the same session, the same
-user and the job by the same query, and answers with some words.
+user and the job by the same query, and answers with some words. It sends that query as Django sends any, to be planned
+each time; a second one has it prepared, as the card has.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from tests.bench.stage import Stage
 
 LINES = 2
-BURSTS, QUICK_BURSTS = 10, 3
+BURSTS, QUICK_BURSTS = 15, 3
 TIMES = {"warm_seconds": 0.1, "window_seconds": 0.4}
 
 FIGURES = (
     Figure(name="poll", words="polls of the card ÷ a bare view with the same queries", of="polls.card",
            against="polls.bare", at_least=0.8),
+    Figure(name="poll, prepared", words="the same ÷ the bare view with its query prepared as the card's is",
+           of="polls.card", against="polls.prepared"),
     Figure(name="poll, by a program", words="polls of the status ÷ the bare view", of="polls.status",
            against="polls.bare"),
     Figure(name="poll, without news", words="polls answered with 304 ÷ with the whole status", of="polls.unchanged",
@@ -52,6 +55,7 @@ def contestants(stage: Stage) -> Iterator[dict[str, Any]]:
         asked: dict[str, dict[str, Any]] = {
             "card": {"path": f"/jobs/{job.pk}/progress/?place=job&seen=running.5"},
             "bare": {"path": f"/bare/{job.pk}/"},
+            "prepared": {"path": f"/bare/{job.pk}/prepared/"},
             "status": {"path": status},
             "unchanged": {"path": status, "status": 304, "headers": {**headers, "If-None-Match": tag}},
         }

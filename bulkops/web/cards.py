@@ -83,7 +83,7 @@ class Card:
 
     @property
     def label(self) -> str:
-        """What a screen reader calls the whole card. Put together here: a `blocktranslate` takes a tenth of a poll."""
+        """What a screen reader calls the whole card. Put together here: each poll would render a `blocktranslate`."""
         return gettext("Progress of %(title)s") % {"title": self.title}
 
     @property

@@ -103,6 +103,8 @@ def _server_database(url: str) -> dict[str, Any]:
     # A host that vanishes without a word is noticed in a minute, not after the kernel's two hours.
     patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
     config["OPTIONS"] = patience | config.get("OPTIONS", {})
+    # What belongs to a session is not kept there: neither cursors on the server nor prepared queries.
+    config["DISABLE_SERVER_SIDE_CURSORS"] = _flag("BULKOPS_POOLER", default=False)
     return config
 
 

@@ -72,7 +72,7 @@ class JobAdmin(JobActions, ReadOnlyAdmin):
     list_display = ("title", "done", "condition", "owner", "created", "links")
     list_filter = ("state", "operation", "created_at", ("owner", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("owner", "parent")
-    list_per_page = 40  # more would take longer than a tenth of a second to be made
+    list_per_page = 30  # more would take longer than a tenth of a second to be made
     list_max_show_all = live.MOST
     # Counting every job there ever was only to say “of 123456” would cost more than the page itself.
     show_full_result_count = False

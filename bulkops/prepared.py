@@ -4,14 +4,18 @@ Only where a session is ours and outlives the request: not within a transaction,
 fail; not through a pooler in transaction mode, of which Django knows by `DISABLE_SERVER_SIDE_CURSORS`; not where each
 request opens a connection of its own. A session that has lost the statement all the same, as through a pooler that
 nobody told of, is asked in full, and so are all from then on.
+
+A plan that serves all values is made for the tables as they were, and stays until they are analysed. So it is made anew
+from time to time: with one of an empty database, a card of 3,000 new jobs took 420 ms where 8 were enough.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, connection
 
@@ -20,11 +24,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bulkops.prepared")
 
-_OF_THE_STATEMENT = {
+PLAN_SECONDS = 10
+"""For how long a connection keeps a plan; of what a busy one is asked meanwhile, five times are planned each."""
+
+_NOT_OURS = {
     "26000",  # invalid_sql_statement_name: it is not there
     "42P05",  # duplicate_prepared_statement: somebody else's session
-    "0A000",  # feature_not_supported: a migration has changed the type of a column
 }
+_CHANGED = "0A000"  # feature_not_supported: a migration has changed the type of a column
+
+# By name, since two threads that are the first to ask may each make an object of the same query.
+_planned: WeakKeyDictionary[Any, dict[str, float]] = WeakKeyDictionary()
+"""What each of the driver's connections has, and until when it keeps the plan, by `monotonic()`."""
 
 
 class PreparedQuery:
@@ -38,11 +49,10 @@ class PreparedQuery:
         places = tuple(f"${number}" for number in range(1, len(types) + 1))
         self._prepare = f"PREPARE {self.name} ({', '.join(types)}) AS {sql % places}"
         self._execute = f"EXECUTE {self.name} ({', '.join(['%s'] * len(types))})"
-        self._prepared_on: WeakSet[Any] = WeakSet()
         self._is_lost = False
 
     def fetchone(self, values: Sequence[Any]) -> tuple[Any, ...] | None:
-        """The first row. One round trip, and one more for a connection's first time."""
+        """The first row. One round trip, and two more where the connection has no plan or an old one."""
         with connection.cursor() as cursor:
             if self._is_lost or not _may_keep():
                 cursor.execute(self.sql, values)
@@ -51,18 +61,29 @@ class PreparedQuery:
             return cursor.fetchone()
 
     def _send(self, cursor: Any, values: Sequence[Any]) -> None:
-        driver = connection.connection
+        here = _planned.setdefault(connection.connection, {})
         try:
-            if driver not in self._prepared_on:
-                cursor.execute(self._prepare)
-                self._prepared_on.add(driver)
+            if monotonic() >= here.get(self.name, 0.0):
+                self._plan(cursor, here)
             cursor.execute(self._execute, values)
         except DatabaseError as error:
-            if getattr(error.__cause__, "pgcode", None) not in _OF_THE_STATEMENT:
+            code = getattr(error.__cause__, "pgcode", None)
+            if code == _CHANGED:
+                here[self.name] = 0.0
+            elif code in _NOT_OURS:
+                self._is_lost = True
+                logger.warning(
+                    "query=%s event=prepared_query_lost; a pooler needs DISABLE_SERVER_SIDE_CURSORS", self.name
+                )
+            else:
                 raise
-            self._is_lost = True
-            logger.warning("query=%s event=prepared_query_lost; a pooler needs DISABLE_SERVER_SIDE_CURSORS", self.name)
             cursor.execute(self.sql, values)
+
+    def _plan(self, cursor: Any, here: dict[str, float]) -> None:
+        if here.pop(self.name, None) is not None:
+            cursor.execute(f"DEALLOCATE {self.name}")
+        cursor.execute(self._prepare)
+        here[self.name] = monotonic() + PLAN_SECONDS
 
 
 def _may_keep() -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import monotonic
+
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from bulkops import snapshots
+from bulkops import prepared, snapshots
 from bulkops.prepared import PreparedQuery
 from bulkops.states import JobState
 
@@ -81,19 +85,66 @@ def test_a_session_that_lost_it_is_asked_in_full_and_so_are_all_from_then_on(que
 
 
 def test_a_session_on_which_somebody_has_prepared_it_is_asked_in_full(query):
-    asked(query)
-    another_client = PreparedQuery("sum", query.sql, ["int"])
-    assert another_client.name == query.name
-    assert asked(another_client)[-1] == "SELECT"
+    with connection.cursor() as another_client:
+        another_client.execute(f"PREPARE {query.name} (int) AS SELECT $1 + 1, '50%'")
+    assert asked(query)[-1] == "SELECT"
 
 
-def test_a_column_that_a_migration_has_changed_is_read_all_the_same():
+def test_two_threads_that_are_the_first_to_ask_at_the_same_time_lose_nothing(job_in, caplog, monkeypatch):
+    job, both = job_in(JobState.RUNNING), Barrier(2)
+    snapshots._compiled.cache_clear()
+
+    def made_by_both(*of):
+        both.wait(10)
+        return PreparedQuery(*of)
+
+    def look():
+        try:
+            return [snapshots.of(job.pk) for _ in range(2)]
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(snapshots, "PreparedQuery", made_by_both)
+    with ThreadPoolExecutor(2) as threads:
+        looks = [threads.submit(look) for _ in range(2)]
+        assert all(all(one.result()) for one in looks)
+    assert "event=prepared_query_lost" not in caplog.text
+
+
+def test_a_plan_that_was_made_for_a_small_table_does_not_last(monkeypatch):
+    query = PreparedQuery("grown", "SELECT value FROM growing WHERE value = %s", ["int"])
+    with connection.cursor() as cursor:
+
+        def plan():
+            cursor.execute(f"EXPLAIN EXECUTE {query.name} (1)")
+            return cursor.fetchone()[0]
+
+        cursor.execute("CREATE TEMPORARY TABLE growing AS SELECT 1 AS value")
+        cursor.execute("CREATE INDEX ON growing (value)")
+        cursor.execute("ANALYZE growing")
+        for _ in range(8):
+            query.fetchone([1])
+        cursor.execute("INSERT INTO growing SELECT generate_series(2, 20000)")
+        query.fetchone([1])
+        assert plan().startswith("Seq Scan")
+        later = monotonic() + prepared.PLAN_SECONDS
+        monkeypatch.setattr(prepared, "monotonic", lambda: later)
+        assert query.fetchone([1]) == (1,)
+        assert not plan().startswith("Seq Scan")
+    connection.close()
+
+
+def test_a_column_that_a_migration_has_changed_is_read_all_the_same_and_prepared_anew(caplog):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE changing AS SELECT 1 AS value")
         query = PreparedQuery("value", "SELECT value FROM changing WHERE value = %s", ["int"])
         assert query.fetchone([1]) == (1,)
         cursor.execute("ALTER TABLE changing ALTER value TYPE bigint")
     assert query.fetchone([1]) == (1,)
+    with CaptureQueriesContext(connection) as sent:
+        assert query.fetchone([1]) == query.fetchone([1]) == (1,)
+    assert [one["sql"].split()[0] for one in sent] == ["DEALLOCATE", "PREPARE", "EXECUTE", "EXECUTE"]
+    assert "event=prepared_query_lost" not in caplog.text
     connection.close()
 
 

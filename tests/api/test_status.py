@@ -92,6 +92,7 @@ def test_a_status_costs_one_query_beyond_the_log_in(mine: Any, job: Job, worker:
         worker.finish(job)
     if state == "preparing":
         job = services.submit(user=owner, operation="deposit", params={"amount": 1})
+    connection.close()  # whose plan may be an old one
     mine.get(address(job))  # which notes the token's use
     with CaptureQueriesContext(connection) as sent:
         assert mine.get(address(job)).json()["state"] == state

@@ -110,7 +110,7 @@ def test_a_job_is_started_watched_and_reported_over_a_pooler_whether_the_site_wa
         assert "2,000" in person.get(job.get_absolute_url())
         log = site.log.read_text()
         assert "Traceback" not in log
-        assert log.count("event=prepared_query_lost") <= (told == "0")
+        assert told == "0" or "event=prepared_query_lost" not in log
     finally:
         site.kill()
 

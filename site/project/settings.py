@@ -93,19 +93,17 @@ def _server_database(url: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
     except ValueError:
-        raise ImproperlyConfigured(
-            "DATABASE_URL can't be understood: it looks like postgres://user:password@host:5432/name"
-        ) from None
+        example = "postgres://user:password@host:5432/name"
+        raise ImproperlyConfigured(f"DATABASE_URL can't be understood: it looks like {example}") from None
     if config.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgres://...)")
     if not config.get("NAME"):
         raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user:password@host:5432/name")
     # A host that vanishes without a word is noticed in a minute, not after the kernel's two hours.
     patience = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-    config["OPTIONS"] = patience | config.get("OPTIONS", {})
-    # What belongs to a session is not kept there: neither cursors on the server nor prepared queries.
-    config["DISABLE_SERVER_SIDE_CURSORS"] = _flag("BULKOPS_POOLER", default=False)
-    return config
+    # Through a pooler nothing may be kept in a session: neither cursors on the server nor prepared queries.
+    pooled = {"DISABLE_SERVER_SIDE_CURSORS": _flag("BULKOPS_POOLER", default=False)}
+    return config | pooled | {"OPTIONS": patience | config.get("OPTIONS", {})}
 
 
 def _embedded_database() -> dict[str, Any]:

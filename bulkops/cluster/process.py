@@ -55,11 +55,12 @@ def die_with(parent: int) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep up to 62 MB of what items free, for the next one, instead of the kernel taking it at once.
+    """Let this process keep what items free at the end of its heap, up to 62 MB, for the next one.
 
     An item that decodes an image frees some megabytes at its end, and to get each page of them anew took a worker 5 to
     15 % of its time. glibc raises both of its thresholds when a large block is freed (`mallopt(3)`, M_MMAP_THRESHOLD):
-    from then on blocks up to that size come from the heap, of which twice as much stays. Nothing is touched for it.
+    from then on blocks up to that size come from the heap, whose free end stays up to twice as much. What is freed
+    below a block that is still in use stays in any case. Nothing is touched for it.
     """
     bytes(KEPT_BYTES)
 

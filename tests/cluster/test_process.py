@@ -14,12 +14,16 @@ from tests.clusters import environment
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other rules")
 
 ITEMS = """
+import ctypes
 import resource
 import sys
 
 import django
 
 django.setup()
+# Where the kernel gives huge pages unasked, a fault is one of those.
+PR_SET_THP_DISABLE = 41
+ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 def item():
     return len([b"p" * 3_000_000 for _ in range(4)])

@@ -44,12 +44,12 @@ print(faults(100))
 """What an item with an image does: the picture, turned, smaller and as a file, and all of them freed again."""
 
 
-def pages_taken_anew(*words: str) -> int:
+def pages_taken_anew(*words: str, **told: str) -> int:
     """By a hundred items, from the kernel, in a process of its own: this one may have learnt already."""
     paths = os.pathsep.join(sys.path)
     ran = subprocess.run(
         [sys.executable, "-c", ITEMS, *words],
-        env=environment(PYTHONPATH=paths),
+        env=environment(PYTHONPATH=paths, **told),
         capture_output=True,
         text=True,
         check=True,
@@ -62,3 +62,8 @@ def test_a_worker_keeps_the_memory_that_an_item_freed_for_the_next():
     assert pages_taken_anew("keep") < 1_000
     # As it would be else; were it not so, nothing would have been shown.
     assert pages_taken_anew() > 100_000
+
+
+@pytest.mark.slow
+def test_who_tells_glibc_when_to_give_memory_back_is_obeyed():
+    assert pages_taken_anew("keep", MALLOC_TRIM_THRESHOLD_="131072") > 100_000

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from django.db.models import Sum
 
-from bulkops import failure_groups, lineage
+from bulkops import failure_groups, fingerprints, lineage
 from bulkops.models import Chunk, FailureGroup, Outcome
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ class WhatFailed:
             ]
             for group in self.groups
         }
+
+    def told(self, group: Group) -> str:
+        """A group in words; a single failure in its own, since nothing in them differs from another's."""
+        samples = self.samples[group.fingerprint] if group.count == 1 else []
+        return (plain(group, samples[0].message) if samples else "") or group.words
+
+
+def plain(group: Group, message: str) -> str:
+    """A failure's message as the group's words are written: on one line, without the code, not longer than they."""
+    said = message.removeprefix(f"{group.error_code}:")
+    return " ".join(said.split())[: fingerprints.WORDS]
 
 
 def of(job: Job) -> WhatFailed:

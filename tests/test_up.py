@@ -147,7 +147,8 @@ def test_the_first_start_serves_and_gives_a_password_once(start):
     assert len(password) >= 10
     up.end(signal.SIGTERM)
     again = start().wait_until_ready()
-    assert "password" not in again.log.read_text()
+    assert password not in again.log.read_text()
+    assert "with the password of the first start; manage.py changepassword demo sets another" in again.log.read_text()
 
 
 class TestOneThatRuns:

@@ -29,4 +29,4 @@ def _row(found: WhatFailed, group: Group) -> tuple[str, ...]:
     samples = ", ".join(map(str, group.positions))
     more = ", …" if group.count > len(group.positions) else ""
     left = found.left.get(group.fingerprint, 0)
-    return group.fingerprint, f"{group.count:,}", f"{left:,}", f"{samples}{more}", group.error_code, group.words
+    return group.fingerprint, f"{group.count:,}", f"{left:,}", f"{samples}{more}", group.error_code, found.told(group)

@@ -38,6 +38,7 @@ class Row:
     """One group."""
 
     group: Group
+    words: str
     samples: list[Sample]
     left: int
     """What a retry can still take."""
@@ -45,7 +46,7 @@ class Row:
     @property
     def code(self) -> str:
         """The error's code, where the words are not the same."""
-        return "" if self.group.error_code == self.group.words else self.group.error_code
+        return "" if self.group.error_code == self.words else self.group.error_code
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,18 @@ class Failing:
         left = self.found.left if self.retryable else {}
         valued = [position for group in self.found.groups[:VALUED] for position in group.positions]
         values = item_values.at(self.job, valued)
-        return [Row(group, self._samples(group, values), left.get(group.fingerprint, 0)) for group in self.found.groups]
+        return [self._row(group, values, left.get(group.fingerprint, 0)) for group in self.found.groups]
 
-    def _samples(self, group: Group, values: dict[int, tuple[Any, str]]) -> list[Sample]:
-        samples, said = [], {group.words, group.error_code}
+    def _row(self, group: Group, values: dict[int, tuple[Any, str]], left: int) -> Row:
+        words = self.found.told(group)
+        return Row(group, words, self._samples(group, words, values), left)
+
+    def _samples(self, group: Group, words: str, values: dict[int, tuple[Any, str]]) -> list[Sample]:
+        samples, said = [], {words, group.error_code}
         for one in self.found.samples[group.fingerprint]:
             says = one.message.removeprefix(f"{group.error_code}:").strip()
             value, _ = values.get(one.position, (None, ""))
-            samples.append(Sample(one.position, value, "" if says in said else says))
+            told = says in said or (group.count == 1 and what_failed.plain(group, one.message) == words)
+            samples.append(Sample(one.position, value, "" if told else says))
             said.add(says)
         return samples

@@ -23,3 +23,8 @@ def welcome() -> tuple[str, dict[str, int]] | None:
         allowed = Permission.objects.filter(content_type__app_label="ticketing").exclude(codename__startswith="delete_")
         ordinary.user_permissions.set(allowed)
         return password, demo.load()
+
+
+def present() -> bool:
+    """Whether the operator of the first start is still there."""
+    return User.objects.filter(username=OPERATOR).exists()

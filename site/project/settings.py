@@ -67,9 +67,7 @@ def _development_key(path: Path) -> str:
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, prefix="secret_key."
-            ) as draft:  # made with mode 0600
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="secret_key.") as draft:  # with mode 0600
                 draft.write(secrets.token_urlsafe(50))
                 draft.flush()
                 # A link appears whole or not at all, and fails where another process was faster.

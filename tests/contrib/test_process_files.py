@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from bulkops import registry, services, uploaded_files
+from bulkops.exceptions import InvalidParams
 from bulkops.models import Job, Outcome
 from bulkops.states import JobState
 from tests.sample import pictures
@@ -69,6 +70,15 @@ def test_every_kind_of_file_gives_its_figures_and_files(processed):
 def test_wrong_wishes_are_refused_before_anything_is_stored(processed, params):
     with pytest.raises(Exception, match=next(iter(params))):
         processed(**params)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("wish", [{"convert_to": "WEBP"}, {"max_width": 300}, {"max_height": 300}])
+def test_a_wish_for_images_anew_is_refused_with_thumbnails_only_and_not_left_out(processed, wish):
+    with pytest.raises(InvalidParams) as refusal:
+        processed(**wish)
+    assert list(refusal.value.errors) == ["do"]
+    assert "do=anew" in str(refusal.value.errors)
     assert not Job.objects.exists()
 
 

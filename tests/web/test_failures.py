@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from bulkops import fingerprints, services
+from bulkops.management import grouping
 from bulkops.models import Chunk, Job, Outcome
 from bulkops.states import JobState, OutcomeState
 from tests.sample.operations import Telling
@@ -43,6 +44,18 @@ def test_the_page_shows_each_group_with_its_samples_and_a_button(as_owner: Clien
     assert f'items/?fingerprint={TICKET}">All 5</a>' in page
     assert 'aria-label="Retry 5 failed: no ticket …">Retry 5</button>' in page
     assert "Items to look at" not in page
+
+
+def test_a_single_failure_is_said_as_it_was_with_its_numbers(
+    owner: Any, as_owner: Client, alive: Any, worker: Any
+) -> None:
+    items = ["taken are MP4 videos", "no ticket 1", "no ticket 2"]
+    job = worker.finish(services.submit(user=owner, operation="telling", items=items))
+    page = page_of(as_owner, job)
+    assert "<strong>1 ×</strong> taken are MP4 videos <code>ValueError</code>" in page
+    assert '<span class="value">taken are MP4 videos</span></li>' in page, "words are not said twice"
+    assert "<strong>2 ×</strong> no ticket … <code>" in page, "two may differ"
+    assert "taken are MP4 videos" in grouping.described(job, as_json=False)
 
 
 def test_a_press_retries_one_group_and_a_second_leads_to_the_same_job(as_owner: Client, told: Job, worker: Any) -> None:

@@ -132,7 +132,8 @@ def own_words(stage: Stage) -> list[str]:
     own += DeliveryAttempt.objects.values_list("error", flat=True)
     own += Endpoint.objects.values_list("description", flat=True)
     own += [*Event.values, *map(str, Event.labels), "Standard Webhooks"]
-    groups = [group.words for job in Job.objects.all() for group in what_failed.of(job).groups]
+    found = [what_failed.of(job) for job in Job.objects.all()]
+    groups = [words for one in found for group in one.groups for words in (group.words, one.told(group))]
     with marked():  # which makes an ellipsis longer, and what is before it shorter
         cut = [re.sub(f"{OPEN}.*{CLOSE}", "", Truncator(words).chars(80)) for words in groups]
     own += groups + cut

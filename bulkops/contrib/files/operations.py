@@ -56,6 +56,14 @@ class ProcessFiles(Operation):
             min_value=16, max_value=1_024, initial=256, help_text="Pixels of a thumbnail's longer side."
         )
 
+        def clean(self) -> dict[str, Any]:
+            """Who names a format or a size wants images in it: to make thumbnails alone would leave that out unsaid."""
+            cleaned: dict[str, Any] = self.cleaned_data
+            anew = any(cleaned.get(wish) for wish in ("convert_to", "max_width", "max_height"))
+            if cleaned.get("do") == "thumbnails" and anew:
+                self.add_error("do", "A format, width or height is for images anew (do=anew).")
+            return cleaned
+
     def process(self, item: Any, params: dict[str, Any], context: Context) -> dict[str, Any]:
         """Everything is made before anything is stored; repeated after a crash, it replaces its own files."""
         name = name_of(item)

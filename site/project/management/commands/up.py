@@ -87,9 +87,14 @@ class Command(BaseCommand):
 
     def _fill(self) -> None:
         """The users and the data of a newcomer's first start; never in a database that somebody named."""
-        from project.newcomers import OPERATOR, ORDINARY, welcome
+        from project.newcomers import OPERATOR, ORDINARY, present, welcome
 
-        if settings.DATABASES["default"]["ENGINE"] != DATABASE_ENGINE or not (given := welcome()):
+        if settings.DATABASES["default"]["ENGINE"] != DATABASE_ENGINE:
+            return
+        if not (given := welcome()):
+            if present():
+                another = f"manage.py changepassword {OPERATOR} sets another"
+                self._say(f"Log in as {OPERATOR} or {ORDINARY}, with the password of the first start; {another}")
             return
         password, loaded = given
         self._say(f"Demo data: {', '.join(f'{count} {what}' for what, count in loaded.items())}")
